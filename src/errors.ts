@@ -21,3 +21,21 @@ export class DuplicateJobError extends PgQueuerError {
 export class SchemaError extends PgQueuerError {
   override readonly name = "SchemaError";
 }
+
+/** Reason of a handler's aborted signal: another worker may run the job now, so what this attempt does is for nothing. */
+export class LeaseLostError extends PgQueuerError {
+  override readonly name = "LeaseLostError";
+
+  constructor(jobId: number, why: string) {
+    super(`Cannot go on with job ${jobId} as its lease is lost: ${why}`);
+  }
+}
+
+/** Reason of a handler's aborted signal: the worker stops and waits no longer. The job is queued again, uncharged. */
+export class ShutdownError extends PgQueuerError {
+  override readonly name = "ShutdownError";
+
+  constructor() {
+    super("Cannot go on as the worker shuts down: the job is queued again");
+  }
+}

@@ -1,0 +1,40 @@
+/**
+ * A PostgreSQL job queue for Node, Deno and Bun: enqueue in the transaction you already have, run the jobs in workers that
+ * wake by LISTEN/NOTIFY. Shares its tables with the Python project `pgqueuer`.
+ *
+ * @module
+ */
+export type { Sql } from "postgres";
+export type { ChannelListener, Driver, Executor, Parameter, Subscription } from "./src/driver.ts";
+export { fromPostgresJs, type PostgresJsClient } from "./src/drivers/postgres_js.ts";
+export {
+  openWorkerDriver,
+  WorkerDriver,
+  type WorkerDriverOptions,
+} from "./src/drivers/worker_driver.ts";
+export { normalizeDsn, type NormalizeDsnOptions, redactDsn } from "./src/dsn.ts";
+export type { Duration } from "./src/duration.ts";
+export {
+  DuplicateJobError,
+  LeaseLostError,
+  PgQueuerError,
+  SchemaError,
+  ShutdownError,
+} from "./src/errors.ts";
+export { getQueue, type TransactionHandle } from "./src/get_queue.ts";
+export type { PostgresJsTransaction } from "./src/clients/postgres_js.ts";
+export type { Headers, Job, JobId, JobStatus, Json } from "./src/job.ts";
+export type { Logger } from "./src/logger.ts";
+export type { EnqueueBatchOptions, EnqueueOptions, NewJob, OnConflict } from "./src/new_job.ts";
+export { type EntrypointOptions, PgQueuer, type PgQueuerOptions } from "./src/pg_queuer.ts";
+export { Queries } from "./src/queries/queries.ts";
+export type { InstallResult } from "./src/queries/schema.ts";
+export {
+  type Durability,
+  resolveSettings,
+  type Settings,
+  type SettingsOptions,
+} from "./src/settings.ts";
+export type { OnFailure } from "./src/worker/acknowledger.ts";
+export type { Handler, JobContext } from "./src/worker/run_job.ts";
+export type { RunOptions } from "./src/worker/run_options.ts";

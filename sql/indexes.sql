@@ -1,0 +1,63 @@
+-- Every index besides the primary keys. Each statement may run again: `install` and `upgrade` both use this file.
+-- "Python" marks an index that our statements do not use and a Python worker, dashboard or upgrade does.
+
+-- The front of each entrypoint's jobs that were ready when enqueued, in the order of the claim.
+CREATE INDEX IF NOT EXISTS {queue_table_name}_ready_idx ON {queue_table} (entrypoint, priority DESC, id)
+    WHERE status = 'queued' AND execute_after <= created;
+
+-- Jobs that wait for their time. Apart from the ready ones, so that a claim never walks over them.
+CREATE INDEX IF NOT EXISTS {queue_table_name}_deferred_idx ON {queue_table} (entrypoint, execute_after)
+    WHERE status = 'queued' AND execute_after > created;
+
+-- At most one live job has a dedupe key.
+CREATE UNIQUE INDEX IF NOT EXISTS {queue_table_name}_unique_dedupe_key ON {queue_table} (dedupe_key)
+    WHERE status IN ('queued', 'picked') AND dedupe_key IS NOT NULL;
+
+-- Leases that run out first come first.
+CREATE INDEX IF NOT EXISTS {queue_table_name}_picked_heartbeat_idx ON {queue_table} (heartbeat)
+    WHERE status = 'picked';
+
+-- What one worker holds.
+CREATE INDEX IF NOT EXISTS {queue_table_name}_queue_manager_id_idx ON {queue_table} (queue_manager_id)
+    WHERE queue_manager_id IS NOT NULL;
+
+-- No seat of a limited entrypoint is taken twice.
+CREATE UNIQUE INDEX IF NOT EXISTS {queue_table_name}_picked_slot_idx ON {queue_table} (entrypoint, slot)
+    WHERE status = 'picked' AND slot IS NOT NULL;
+
+-- Python: its claim.
+CREATE INDEX IF NOT EXISTS {queue_table_name}_ep_prio_id_idx ON {queue_table} (entrypoint, priority DESC, id)
+    WHERE status = 'queued';
+
+-- Python: its wait for the next deferred job.
+CREATE INDEX IF NOT EXISTS {queue_table_name}_ep_ea_idx ON {queue_table} (entrypoint, execute_after)
+    WHERE status = 'queued';
+
+-- Python: its claim and its counts. INCLUDE came with PostgreSQL 11; there the index serves index-only scans too.
+DO $$
+DECLARE
+    included text := CASE WHEN current_setting('server_version_num')::int >= 110000 THEN 'INCLUDE (id)' ELSE '' END;
+BEGIN
+    EXECUTE 'CREATE INDEX IF NOT EXISTS {queue_table_name}_priority_id_id1_idx ON {queue_table} (priority, id DESC) '
+        || included || ' WHERE status = ''queued''';
+    EXECUTE 'CREATE INDEX IF NOT EXISTS {queue_table_name}_updated_id_id1_idx ON {queue_table} (updated, id DESC) '
+        || included || ' WHERE status = ''picked''';
+END
+$$;
+
+-- Log rows that no statistics row counts yet.
+CREATE INDEX IF NOT EXISTS {queue_table_log_name}_not_aggregated ON {queue_table_log} ((1)) WHERE NOT aggregated;
+
+-- The newest log row of a job.
+CREATE INDEX IF NOT EXISTS {queue_table_log_name}_job_id_status ON {queue_table_log} (job_id, created DESC);
+
+CREATE INDEX IF NOT EXISTS {queue_table_log_name}_created ON {queue_table_log} (created);
+
+-- Python: its dashboard.
+CREATE INDEX IF NOT EXISTS {queue_table_log_name}_status ON {queue_table_log} (status);
+
+-- The row that an aggregation adds to. The expression is part of the contract: ON CONFLICT must spell it the same.
+CREATE UNIQUE INDEX IF NOT EXISTS {statistics_table_name}_unique_count ON {statistics_table}
+    (priority, date_trunc('sec', created AT TIME ZONE 'UTC'), status, entrypoint);
+
+CREATE INDEX IF NOT EXISTS {statistics_table_name}_created ON {statistics_table} (created);

@@ -1,0 +1,110 @@
+-- Statements on the catalog and on whole tables.
+
+-- name: inspect
+-- Lists what is there of our objects, in our schema or else the first of the search path: one row for each table, column,
+-- index, enum label, function and trigger.
+WITH place AS (
+    SELECT oid FROM pg_namespace
+    WHERE nspname = coalesce(nullif('{schema_name}', ''), current_schema())
+), relation AS (
+    SELECT class.oid, class.relname, class.relkind
+    FROM pg_class AS class JOIN place ON class.relnamespace = place.oid
+    WHERE class.relname IN (
+        '{queue_table_name}', '{queue_table_log_name}', '{statistics_table_name}', '{schedules_table_name}'
+    )
+)
+SELECT 'table' AS kind, relname::text AS name, relkind::text AS detail FROM relation
+UNION ALL
+SELECT 'column', relation.relname || '.' || attname, format_type(atttypid, NULL)
+FROM pg_attribute JOIN relation ON attrelid = relation.oid
+WHERE attnum > 0 AND NOT attisdropped
+UNION ALL
+SELECT 'index', class.relname, CASE WHEN indisvalid THEN 'valid' ELSE 'invalid' END
+FROM pg_index JOIN relation ON indrelid = relation.oid JOIN pg_class AS class ON class.oid = indexrelid
+UNION ALL
+SELECT 'label', enumlabel, ''
+FROM pg_type AS type JOIN place ON type.typnamespace = place.oid JOIN pg_enum ON enumtypid = type.oid
+WHERE type.typname = '{queue_status_type_name}'
+UNION ALL
+SELECT 'type', typname, typtype::text
+FROM pg_type AS type JOIN place ON type.typnamespace = place.oid
+WHERE type.typname = '{queue_status_type_name}'
+UNION ALL
+SELECT 'function', proname, ''
+FROM pg_proc JOIN place ON pronamespace = place.oid
+WHERE proname = '{function_name}'
+UNION ALL
+SELECT 'trigger', tgname, tgenabled::text
+FROM pg_trigger JOIN relation ON tgrelid = relation.oid
+WHERE tgname = '{trigger_name}' AND NOT tgisinternal;
+
+-- name: rights
+-- Says who we are and where, and what we may do there.
+SELECT
+    current_user::text AS role,
+    current_database()::text AS database,
+    coalesce(nullif('{schema_name}', ''), current_schema(), '')::text AS schema,
+    place.oid IS NOT NULL AS schema_exists,
+    coalesce(has_schema_privilege(place.oid, 'USAGE'), false) AS may_use_schema,
+    coalesce(has_schema_privilege(place.oid, 'CREATE'), false) AS may_create_in_schema,
+    has_database_privilege(current_database(), 'CREATE') AS may_create_schema
+FROM (SELECT 1) AS one
+LEFT JOIN pg_namespace AS place ON place.nspname = coalesce(nullif('{schema_name}', ''), current_schema());
+
+-- name: ownership
+-- Lists our tables that we do not own: what we may not alter or drop.
+SELECT class.relname::text AS name, pg_get_userbyid(class.relowner)::text AS owner
+FROM pg_class AS class JOIN pg_namespace AS place ON place.oid = class.relnamespace
+WHERE place.nspname = coalesce(nullif('{schema_name}', ''), current_schema())
+    AND class.relname IN (
+        '{queue_table_name}', '{queue_table_log_name}', '{statistics_table_name}', '{schedules_table_name}'
+    )
+    AND NOT pg_has_role(class.relowner, 'USAGE');
+
+-- name: missing_grants
+-- Lists the rights on tables that a worker needs and we lack.
+SELECT needed.relation AS name, needed.privilege
+FROM (VALUES
+    ('{queue_table}', 'SELECT'), ('{queue_table}', 'UPDATE'), ('{queue_table}', 'DELETE'),
+    ('{queue_table_log}', 'SELECT'), ('{queue_table_log}', 'INSERT')
+) AS needed(relation, privilege)
+WHERE NOT has_table_privilege(needed.relation::regclass, needed.privilege);
+
+-- name: create_schema
+-- Creates the schema that is to hold the tables.
+CREATE SCHEMA IF NOT EXISTS {schema_name};
+
+-- name: lock_schema
+-- Lets one session at a time change the schema, until the end of its transaction, without notices of what need not be done.
+SELECT pg_advisory_xact_lock(hashtext('{queue_table}.schema')), set_config('client_min_messages', 'warning', true);
+
+-- name: add_labels
+-- Adds the labels that an old enum lacks. Before PostgreSQL 12 each must be sent alone, outside a transaction.
+ALTER TYPE {queue_status_type} ADD VALUE IF NOT EXISTS 'queued';
+ALTER TYPE {queue_status_type} ADD VALUE IF NOT EXISTS 'picked';
+ALTER TYPE {queue_status_type} ADD VALUE IF NOT EXISTS 'successful';
+ALTER TYPE {queue_status_type} ADD VALUE IF NOT EXISTS 'exception';
+ALTER TYPE {queue_status_type} ADD VALUE IF NOT EXISTS 'canceled';
+ALTER TYPE {queue_status_type} ADD VALUE IF NOT EXISTS 'deleted';
+ALTER TYPE {queue_status_type} ADD VALUE IF NOT EXISTS 'failed';
+
+-- name: make_durable
+-- Every table survives a crash of the server.
+ALTER TABLE {queue_table} SET LOGGED;
+ALTER TABLE {queue_table_log} SET LOGGED;
+ALTER TABLE {statistics_table} SET LOGGED;
+ALTER TABLE {schedules_table} SET LOGGED;
+
+-- name: make_balanced
+-- Jobs and schedules survive a crash of the server, log and statistics are emptied by one.
+ALTER TABLE {queue_table} SET LOGGED;
+ALTER TABLE {queue_table_log} SET UNLOGGED;
+ALTER TABLE {statistics_table} SET UNLOGGED;
+ALTER TABLE {schedules_table} SET LOGGED;
+
+-- name: make_volatile
+-- Every table is emptied by a crash of the server.
+ALTER TABLE {queue_table} SET UNLOGGED;
+ALTER TABLE {queue_table_log} SET UNLOGGED;
+ALTER TABLE {statistics_table} SET UNLOGGED;
+ALTER TABLE {schedules_table} SET UNLOGGED;

@@ -1,0 +1,9 @@
+-- Removes what `install` created and nothing else. The schema stays, since it may hold other things. May run again.
+DROP TABLE IF EXISTS {queue_table};
+DROP TABLE IF EXISTS {queue_table_log};
+DROP TABLE IF EXISTS {statistics_table};
+DROP TABLE IF EXISTS {schedules_table};
+DROP FUNCTION IF EXISTS {function}();
+DROP TYPE IF EXISTS {queue_status_type};
+-- Left over from old releases of the Python project.
+DROP TYPE IF EXISTS {legacy_status_type};

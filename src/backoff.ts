@@ -1,0 +1,16 @@
+/** First wait after a failure. Short, since a killed connection is back at once. */
+const INITIAL_MS = 50;
+
+/** A queue that is back should be noticed within seconds. */
+const MAX_MS = 2_000;
+
+/**
+ * How long to wait before a failed statement is sent again: doubles with each failure up to two seconds, less a random
+ * part of up to a half, so that the workers of a fleet do not return all at once.
+ *
+ * @param failures Failures in a row; `1` after the first.
+ * @param random From 0 to 1.
+ */
+export function reconnectDelayMs(failures: number, random: number = Math.random()): number {
+  return Math.min(MAX_MS, INITIAL_MS * 2 ** (failures - 1)) * (1 - random / 2);
+}

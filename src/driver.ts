@@ -1,0 +1,35 @@
+/** What a parameter of a statement may be: the kinds that every client sends alike. */
+export type Parameter = string | number | null;
+
+/** Runs one statement: all that a producer needs of a PostgreSQL client. */
+export interface Executor {
+  /** Runs one statement and gives its rows. `$1` in the text is the first parameter. */
+  query<Row>(text: string, parameters: readonly Parameter[]): Promise<Row[]>;
+}
+
+/** What a subscriber is told. */
+export interface ChannelListener {
+  /** A notification has come. */
+  onPayload(payload: string): void;
+  /** Listening has begun, or begun again after a lost connection: what was sent in between was not heard. */
+  onListening(): void;
+}
+
+/** A channel being listened to. */
+export interface Subscription {
+  /** Stops listening. Does not wait for a server that no longer answers. */
+  close(): Promise<void>;
+}
+
+/** All that a worker needs of a PostgreSQL client: statements on connections of its own, and LISTEN. */
+export interface Driver extends Executor {
+  /** Listens to a channel until the subscription is closed, also across lost connections. */
+  listen(channel: string, listener: ChannelListener): Promise<Subscription>;
+  /**
+   * Runs a script of several statements without parameters. As PostgreSQL does with a simple query, all of it is one
+   * transaction unless the script says otherwise.
+   */
+  script(text: string): Promise<void>;
+  /** Closes the connections if the driver owns them; a client of the caller stays open. */
+  close(): Promise<void>;
+}

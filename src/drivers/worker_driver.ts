@@ -1,0 +1,180 @@
+import postgres, { type Sql } from "postgres";
+import { normalizeDsn } from "../dsn.ts";
+import type { ChannelListener, Driver, Parameter, Subscription } from "../driver.ts";
+import { type Duration, toMs } from "../duration.ts";
+import { type Logger, silentLogger } from "../logger.ts";
+import { statements } from "../sql/generated.ts";
+import { integerAtLeast, knownOptions } from "../validate.ts";
+
+/** Options for {@linkcode openWorkerDriver}. */
+export interface WorkerDriverOptions {
+  /**
+   * Most connections for statements. One claims while another acknowledges and a third renews leases, so more than three
+   * are never in use. Listening has one of its own beside them.
+   *
+   * @default {3}
+   */
+  maxConnections?: number;
+  /** Longest wait for a connection to be made. @default {{ seconds: 10 }} */
+  connectTimeout?: Duration;
+  /**
+   * Longest wait for the answer to a statement. After it the connections are thought dead (a half-open socket gives no
+   * error) and are replaced. Keep it below `heartbeatTimeout`, so that a worker finds out before it loses its jobs.
+   *
+   * @default {{ seconds: 15 }}
+   */
+  statementTimeout?: Duration;
+  /** Name that `pg_stat_activity` shows. @default {"pgqueuer"} */
+  applicationName?: string;
+  /** Is told when connections are replaced and which parameters of the DSN were dropped. @default nobody */
+  logger?: Logger;
+}
+
+interface Resolved {
+  readonly dsn: string;
+  readonly maxConnections: number;
+  readonly connectTimeoutMs: number;
+  readonly statementTimeoutMs: number;
+  readonly applicationName: string;
+  readonly logger: Logger;
+}
+
+/**
+ * Opens the long-lived connections of a worker. A worker must not share a request pool: LISTEN belongs to one session,
+ * and a pool gives it away.
+ *
+ * @example Usage
+ * ```ts ignore
+ * import { openWorkerDriver, PgQueuer } from "pgqueuer";
+ *
+ * const pgq = new PgQueuer(await openWorkerDriver(process.env.DATABASE_URL));
+ * ```
+ *
+ * @param dsn Where the database is, in any form that {@linkcode normalizeDsn} takes.
+ * @param options Limits and names.
+ * @returns A driver, closed by the {@linkcode PgQueuer} that it is given to when its `run` ends.
+ * @throws {TypeError} If `dsn` is none, `undefined` included.
+ * @throws {Error} The client's error if the database cannot be reached.
+ */
+export async function openWorkerDriver(
+  dsn: string | undefined,
+  options: WorkerDriverOptions = {},
+): Promise<WorkerDriver> {
+  knownOptions("options", options, [
+    "maxConnections",
+    "connectTimeout",
+    "statementTimeout",
+    "applicationName",
+    "logger",
+  ]);
+  const logger = options.logger ?? silentLogger;
+  const driver = new WorkerDriver({
+    dsn: normalizeDsn(dsn as string, {
+      onDropped: (parameter, reason) =>
+        logger.warn(`Ignoring "${parameter}" of the DSN: ${reason}`),
+    }),
+    maxConnections: integerAtLeast("maxConnections", options.maxConnections ?? 3, 1),
+    connectTimeoutMs: toMs("connectTimeout", options.connectTimeout ?? { seconds: 10 }),
+    statementTimeoutMs: toMs("statementTimeout", options.statementTimeout ?? { seconds: 15 }),
+    applicationName: options.applicationName ?? "pgqueuer",
+    logger,
+  });
+  try {
+    await driver.query(statements.ping, []);
+    return driver;
+  } catch (error) {
+    await driver.close();
+    throw error;
+  }
+}
+
+/** Connections of a worker. Made by {@linkcode openWorkerDriver}. */
+export class WorkerDriver implements Driver, AsyncDisposable {
+  readonly #options: Resolved;
+  /** Replaced as a whole when a statement gets no answer. */
+  #client: Sql;
+  #closed = false;
+
+  /** @internal */
+  constructor(options: Resolved) {
+    this.#options = options;
+    this.#client = this.#connect(options.maxConnections);
+  }
+
+  /** Runs one statement, prepared once per connection. */
+  async query<Row>(text: string, parameters: readonly Parameter[]): Promise<Row[]> {
+    const client = this.#client;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(
+        () => reject(new Error(this.#giveUp(client))),
+        this.#options.statementTimeoutMs,
+      );
+    });
+    try {
+      const answer = client.unsafe(text, [...parameters], { prepare: true });
+      return Array.from(await Promise.race([answer, late])) as Row[];
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Runs a script of several statements as one simple query. */
+  async script(text: string): Promise<void> {
+    await this.#client.unsafe(text);
+  }
+
+  /** Listens on a connection of its own, so that closing the subscription closes the connection, dead or alive. */
+  async listen(channel: string, listener: ChannelListener): Promise<Subscription> {
+    const client = this.#connect(1);
+    const close = (): Promise<void> => client.end({ timeout: 0 });
+    try {
+      await client.listen(
+        channel,
+        (payload) => listener.onPayload(payload),
+        () => listener.onListening(),
+      );
+      return { close };
+    } catch (error) {
+      await close();
+      throw error;
+    }
+  }
+
+  /** Closes the connections for statements after what runs on them, but at the latest after five seconds. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#client.end({ timeout: 5 });
+  }
+
+  /** The same as {@linkcode WorkerDriver.close}. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #connect(max: number): Sql {
+    return postgres(this.#options.dsn, {
+      max,
+      connect_timeout: Math.max(1, this.#options.connectTimeoutMs / 1_000),
+      // Seconds. The default grows to twenty: too long for a queue that is back.
+      backoff: (attempt) => (0.5 + Math.random() / 2) * Math.min(0.05 * 2 ** attempt, 2),
+      // No statement of ours gives an array, so the types need not be asked for.
+      fetch_types: false,
+      onnotice: () => {},
+      connection: { application_name: this.#options.applicationName },
+    });
+  }
+
+  /** Replaces a client that gave no answer and says why. Every statement under way on it is rejected. */
+  #giveUp(client: Sql): string {
+    const message =
+      `Cannot go on with a connection as a statement got no answer in ${this.#options.statementTimeoutMs} ms`;
+    if (this.#client === client && !this.#closed) {
+      this.#options.logger.warn(`${message}: connecting anew`);
+      this.#client = this.#connect(this.#options.maxConnections);
+      client.end({ timeout: 0 }).catch(() => {});
+    }
+    return message;
+  }
+}

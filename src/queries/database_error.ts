@@ -1,0 +1,76 @@
+import { PgQueuerError, SchemaError } from "../errors.ts";
+import type { Settings } from "../settings.ts";
+
+/** Fields of a server error, under the names that the clients give them. */
+interface ServerError {
+  readonly code?: unknown;
+  readonly constraint_name?: unknown;
+  readonly constraint?: unknown;
+  readonly message?: unknown;
+}
+
+/** The SQLSTATE of a server error, or `undefined` for any other error. */
+export function sqlState(error: unknown): string | undefined {
+  const code = (error as ServerError | null | undefined)?.code;
+  return typeof code === "string" && /^[0-9A-Z]{5}$/.test(code) ? code : undefined;
+}
+
+/** Whether a dedupe key was in use. */
+export function isDuplicateKey(error: unknown, settings: Settings): boolean {
+  if (sqlState(error) !== "23505") return false;
+  const { constraint_name, constraint } = error as ServerError;
+  return (constraint_name ?? constraint) === `${settings.queueTable}_unique_dedupe_key`;
+}
+
+/**
+ * Turns a server error that has a known cause into one that says what to do. Gives any other error back as it is.
+ *
+ * @param error What the client threw.
+ * @param action What could not be done, such as `enqueue`.
+ */
+export function explained(error: unknown, action: string, settings: Settings): unknown {
+  if (error instanceof PgQueuerError) return error;
+  const message = String((error as ServerError | null | undefined)?.message ?? "");
+  switch (sqlState(error)) {
+    case "42P01": // undefined_table
+    case "42704": // undefined_object, such as the enum
+      return new SchemaError(`Cannot ${action} as ${message}: run "pgq install"`, { cause: error });
+    case "3F000": // invalid_schema_name
+      return new SchemaError(
+        `Cannot ${action} as ${message}: run "pgq install --schema ${settings.schema}"`,
+        { cause: error },
+      );
+    case "42703": // undefined_column
+    case "22P02": // invalid_text_representation: a label that an older enum lacks
+      return new SchemaError(`Cannot ${action} as ${message}: run "pgq install" to upgrade`, {
+        cause: error,
+      });
+    case "42501": // insufficient_privilege
+      return new SchemaError(`Cannot ${action} as ${message}: ${grantFor(message, settings)}`, {
+        cause: error,
+      });
+    default:
+      return error;
+  }
+}
+
+/** The statement that gives the missing right, from the server's message "permission denied for table x". */
+function grantFor(message: string, settings: Settings): string {
+  const [, kind, name = "?"] = /permission denied for (\w+) (\S+)/.exec(message) ?? [];
+  const prefix = settings.schema ? `${settings.schema}.` : "";
+  switch (kind) {
+    case "table":
+    case "relation":
+      return `run "GRANT SELECT, INSERT, UPDATE, DELETE ON ${prefix}${name} TO <role>"`;
+    case "sequence":
+      return `run "GRANT USAGE ON SEQUENCE ${prefix}${name} TO <role>"`;
+    case "schema":
+      return `run "GRANT USAGE ON SCHEMA ${name} TO <role>" (and CREATE for "pgq install")`;
+    case "function":
+      return `run "GRANT EXECUTE ON FUNCTION ${prefix}${name} TO <role>"`;
+    case "database":
+      return `run "GRANT CREATE ON DATABASE ${name} TO <role>"`;
+    default:
+      return "run it as the owner of the tables";
+  }
+}

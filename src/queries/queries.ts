@@ -1,0 +1,200 @@
+import type { Driver, Executor } from "../driver.ts";
+import { DuplicateJobError } from "../errors.ts";
+import type { JobId } from "../job.ts";
+import {
+  checkJob,
+  checkJobs,
+  checkOnConflict,
+  type EnqueueBatchOptions,
+  type EnqueueOptions,
+  type NewJob,
+  type OnConflict,
+  spreadBatch,
+} from "../new_job.ts";
+import { resolveSettings, type SettingsOptions } from "../settings.ts";
+import type { Settings } from "../settings.ts";
+import { Statements } from "../sql/render.ts";
+import { knownOptions, shown } from "../validate.ts";
+import { explained, isDuplicateKey } from "./database_error.ts";
+import { QueueStore } from "./queue.ts";
+import { type InstallResult, SchemaStore } from "./schema.ts";
+
+/**
+ * What producers and operators call. Made from a driver it works outside transactions; {@linkcode getQueue} makes one
+ * that works inside the caller's.
+ *
+ * @example Enqueue outside a transaction
+ * ```ts ignore
+ * import postgres from "postgres";
+ * import { fromPostgresJs, Queries } from "pgqueuer";
+ *
+ * const sql = postgres(process.env.DATABASE_URL!);
+ * const queries = new Queries(fromPostgresJs(sql));
+ *
+ * await queries.enqueue("send_welcome", new TextEncoder().encode("42"), { priority: 5 });
+ * ```
+ */
+export class Queries {
+  readonly #executor: Executor;
+  readonly #settings: Settings;
+  readonly #queue: QueueStore;
+
+  /**
+   * @param executor A driver, or anything else that runs a statement.
+   * @param options Names of the database objects, where they differ from the defaults.
+   * @throws {TypeError} If `executor` cannot run statements.
+   */
+  constructor(executor: Executor, options: SettingsOptions = {}) {
+    if (typeof executor?.query !== "function") {
+      throw new TypeError(
+        `Cannot make Queries as it must get a driver, such as fromPostgresJs(postgres(dsn)): current value is ${
+          shown(executor)
+        }`,
+      );
+    }
+    this.#executor = executor;
+    this.#settings = resolveSettings(options);
+    this.#queue = new QueueStore(executor, new Statements(this.#settings));
+  }
+
+  /** Names of the database objects that this instance uses. */
+  get settings(): Settings {
+    return this.#settings;
+  }
+
+  /**
+   * Adds one job.
+   *
+   * @param entrypoint Name of the handler that runs it.
+   * @param payload Bytes for the handler, or `null`.
+   * @param options Priority, delay, dedupe key and headers.
+   * @returns The job's id, or `null` if it was dropped as a duplicate.
+   * @throws {TypeError} If a value is of the wrong kind, such as a payload that is a string. Nothing was sent.
+   * @throws {RangeError} If a value is out of range. Nothing was sent.
+   * @throws {DuplicateJobError} If the dedupe key is in use and `onConflict` is `"raise"`.
+   * @throws {SchemaError} If the tables are missing or may not be written.
+   */
+  enqueue(
+    entrypoint: string,
+    payload?: Uint8Array | null,
+    options?: EnqueueOptions,
+  ): Promise<JobId | null>;
+  /**
+   * Adds several jobs in one round trip, all or none.
+   *
+   * @param entrypoint One name for all, or one for each.
+   * @param payload One for each job.
+   * @param options Single values count for all jobs; arrays have one value for each.
+   * @returns Ids in the order of the payloads, `null` for a job that was dropped as a duplicate.
+   * @throws {RangeError} If two arrays differ in length. Nothing was sent.
+   */
+  enqueue(
+    entrypoint: string | readonly string[],
+    payload: readonly (Uint8Array | null)[],
+    options?: EnqueueBatchOptions,
+  ): Promise<(JobId | null)[]>;
+  async enqueue(
+    entrypoint: string | readonly string[],
+    payload?: Uint8Array | null | readonly (Uint8Array | null)[],
+    options: EnqueueOptions | EnqueueBatchOptions = {},
+  ): Promise<JobId | null | (JobId | null)[]> {
+    if (Array.isArray(entrypoint) || Array.isArray(payload)) {
+      const { onConflict, ...columns } = options;
+      return await this.enqueueMany(spreadBatch(entrypoint, payload, columns), { onConflict });
+    }
+    knownOptions("options", options, [
+      "priority",
+      "executeAfter",
+      "dedupeKey",
+      "headers",
+      "onConflict",
+    ]);
+    const { onConflict, ...job } = options as EnqueueOptions;
+    const checked = checkJob({
+      ...job,
+      entrypoint: entrypoint as string,
+      payload: payload as Uint8Array | null | undefined,
+    });
+    const [id] = await this.#send([checked], checkOnConflict(onConflict));
+    return id!;
+  }
+
+  /**
+   * Adds several jobs in one round trip, all or none.
+   *
+   * @param jobs The jobs, each with its own options.
+   * @param options What to do about dedupe keys that are in use.
+   * @returns Ids in the order of the jobs, `null` for one that was dropped as a duplicate.
+   * @throws {TypeError} If a value is of the wrong kind. Nothing was sent.
+   * @throws {RangeError} If a value is out of range. Nothing was sent.
+   * @throws {DuplicateJobError} If a dedupe key is in use and `onConflict` is `"raise"`.
+   * @throws {SchemaError} If the tables are missing or may not be written.
+   */
+  async enqueueMany(
+    jobs: readonly NewJob[],
+    options: { onConflict?: OnConflict | undefined } = {},
+  ): Promise<(JobId | null)[]> {
+    knownOptions("options", options, ["onConflict"]);
+    const onConflict = checkOnConflict(options.onConflict);
+    return await this.#send(checkJobs(jobs, onConflict), onConflict);
+  }
+
+  async #send(
+    jobs: ReturnType<typeof checkJobs>,
+    onConflict: OnConflict,
+  ): Promise<(JobId | null)[]> {
+    if (jobs.length === 0) return [];
+    try {
+      return await this.#queue.enqueue(jobs, onConflict);
+    } catch (error) {
+      if (isDuplicateKey(error, this.#settings)) {
+        const keys = jobs.flatMap(({ dedupeKey }) => dedupeKey === null ? [] : [dedupeKey]);
+        throw new DuplicateJobError(keys, { cause: error });
+      }
+      throw explained(error, "enqueue", this.#settings);
+    }
+  }
+
+  /**
+   * Creates the tables, or adds what older ones lack: those of an earlier release, or of the Python project. On tables
+   * that have everything it changes nothing.
+   *
+   * @param options `createSchema: false` refuses to create the schema that the settings name.
+   * @returns What was done.
+   * @throws {SchemaError} If a table of that name is not ours, or a right is missing. Nothing was changed.
+   * @throws {TypeError} If this instance works inside a transaction.
+   */
+  async install(options: { createSchema?: boolean } = {}): Promise<InstallResult> {
+    return await this.#schema("install").install({ createSchema: options.createSchema ?? true });
+  }
+
+  /**
+   * Removes the tables with all jobs and logs, the function, the trigger and the type. The schema stays.
+   *
+   * @returns Names of the tables that were removed.
+   * @throws {SchemaError} If a table of that name is not ours, or we are not its owner. Nothing was changed.
+   */
+  async uninstall(): Promise<string[]> {
+    return await this.#schema("uninstall").uninstall();
+  }
+
+  /**
+   * Compares the catalog with what this version needs.
+   *
+   * @param expect `"present"`: everything must be there; `"absent"`: nothing may be.
+   * @returns What differs, such as `index pgqueuer_ready_idx`. Empty if all is well.
+   */
+  async verify(expect: "present" | "absent"): Promise<string[]> {
+    const schema = this.#schema("verify");
+    return expect === "present" ? await schema.missing() : await schema.present();
+  }
+
+  #schema(action: string): SchemaStore {
+    if ("script" in this.#executor) {
+      return new SchemaStore(this.#executor as Driver, this.#settings);
+    }
+    throw new TypeError(
+      `Cannot ${action} inside a transaction as it takes several: use new Queries(fromPostgresJs(sql))`,
+    );
+  }
+}

@@ -1,0 +1,281 @@
+import type { Driver } from "../driver.ts";
+import { SchemaError } from "../errors.ts";
+import type { Settings } from "../settings.ts";
+import { scripts, upgradeSteps } from "../sql/generated.ts";
+import { type StatementName, Statements } from "../sql/render.ts";
+import { explained, sqlState } from "./database_error.ts";
+import { indexesOf, LABELS, signatureOf, tablesOf } from "./schema_parts.ts";
+
+/** What `install` did. */
+export interface InstallResult {
+  /** `"installed"`: there was nothing; `"upgraded"`: something was missing; `"unchanged"`: nothing was. */
+  readonly outcome: "installed" | "upgraded" | "unchanged";
+  /** What was missing, such as `column pgqueuer.slot`. Empty unless upgraded. */
+  readonly added: readonly string[];
+}
+
+/** What the catalog has of ours. */
+interface Catalog {
+  readonly tables: ReadonlyMap<string, string>;
+  readonly columns: ReadonlyMap<string, string>;
+  readonly indexes: ReadonlyMap<string, string>;
+  readonly labels: ReadonlySet<string>;
+  readonly typeKind: string | undefined;
+  readonly functions: ReadonlySet<string>;
+  readonly triggers: ReadonlySet<string>;
+}
+
+interface Rights {
+  readonly role: string;
+  readonly database: string;
+  readonly schema: string;
+  readonly schema_exists: boolean;
+  readonly may_use_schema: boolean;
+  readonly may_create_in_schema: boolean;
+  readonly may_create_schema: boolean;
+}
+
+/** Creates, upgrades, checks and removes the tables. */
+export class SchemaStore {
+  readonly #driver: Driver;
+  readonly #settings: Settings;
+  readonly #sql: Statements;
+
+  constructor(driver: Driver, settings: Settings) {
+    this.#driver = driver;
+    this.#settings = settings;
+    this.#sql = new Statements(settings);
+  }
+
+  /** Creates the tables, or adds what older ones lack. Safe to call again, and from two processes at once. */
+  async install(options: { createSchema: boolean }): Promise<InstallResult> {
+    try {
+      return await this.#install(options.createSchema);
+    } catch (error) {
+      throw explained(error, "install", this.#settings);
+    }
+  }
+
+  /** Removes the tables and all they hold. Gives the names of the tables that it removed. */
+  async uninstall(): Promise<string[]> {
+    const catalog = await this.#inspect();
+    this.#refuseForeign(catalog, "uninstall");
+    await this.#refuseUnowned("uninstall");
+    await this.#transaction([this.#sql.render(scripts.uninstall)]);
+    return [...catalog.tables.keys()].sort();
+  }
+
+  /** Lists what this version needs and the database lacks, such as `index pgqueuer_ready_idx`. */
+  async missing(): Promise<string[]> {
+    return this.#missing(await this.#inspect());
+  }
+
+  /** Lists our objects that are there: tables, the function, the trigger and the type. */
+  async present(): Promise<string[]> {
+    const { tables, functions, triggers, typeKind } = await this.#inspect();
+    return [
+      ...[...tables.keys()].map((name) => `table ${name}`),
+      ...[...functions].map((name) => `function ${name}`),
+      ...[...triggers].map((name) => `trigger ${name}`),
+      ...(typeKind === undefined ? [] : [`type ${this.#settings.queueStatusType}`]),
+    ].sort();
+  }
+
+  /**
+   * Throws unless a worker can run on this schema. Gives the missing indexes, which cost speed and nothing else.
+   *
+   * @throws {SchemaError} If a table, column, label or grant is missing.
+   */
+  async checkForWorker(): Promise<string[]> {
+    const catalog = await this.#inspect();
+    const { schema, role, may_use_schema, schema_exists } = await this.#rights();
+    const { queueTable, queueTableLog } = this.#settings;
+    if (!catalog.tables.has(queueTable)) {
+      const where = schema_exists
+        ? `schema "${schema}"`
+        : `schema "${schema}", which does not exist`;
+      throw new SchemaError(
+        `Cannot start as table "${queueTable}" is missing in ${where}: run "pgq install"`,
+      );
+    }
+    if (!may_use_schema) {
+      throw new SchemaError(
+        `Cannot start as role "${role}" may not use schema "${schema}": run "GRANT USAGE ON SCHEMA ${schema} TO ${role}"`,
+      );
+    }
+    const missing = this.#missing(catalog);
+    const fatal = missing.filter((part) =>
+      !part.startsWith("index ") && (part.includes(queueTable) || part.includes(queueTableLog)) ||
+      part.startsWith("label ")
+    );
+    if (fatal.length > 0) {
+      throw new SchemaError(
+        `Cannot start as the schema is older than this version (missing: ${
+          fatal.join(", ")
+        }): run "pgq install" to upgrade it`,
+      );
+    }
+    const grants = await this.#query<{ name: string; privilege: string }>("missing_grants");
+    if (grants.length > 0) {
+      const fix = grants.map(({ name, privilege }) => `GRANT ${privilege} ON ${name} TO ${role}`);
+      throw new SchemaError(`Cannot start as role "${role}" lacks rights: run "${fix.join("; ")}"`);
+    }
+    return missing.filter((part) => part.startsWith("index "));
+  }
+
+  async #install(createSchema: boolean): Promise<InstallResult> {
+    const rights = await this.#rights();
+    if (rights.schema === "") {
+      throw new SchemaError(
+        `Cannot install as the search path of role "${rights.role}" names no existing schema: name one with --schema`,
+      );
+    }
+    const catalog = await this.#inspect();
+    this.#refuseForeign(catalog, "install");
+    const missing = this.#missing(catalog);
+    if (missing.length === 0) return { outcome: "unchanged", added: [] };
+
+    this.#refuseWithoutRights(rights, createSchema);
+    const fresh = catalog.tables.size === 0 && catalog.typeKind === undefined;
+    if (!fresh) await this.#refuseUnowned("upgrade");
+    await this.#apply(fresh, catalog, rights.schema_exists ? [] : [this.#sql.get("create_schema")]);
+
+    const left = await this.missing();
+    if (left.length > 0) {
+      throw new SchemaError(`Cannot install as these could not be added: ${left.join(", ")}`);
+    }
+    return fresh ? { outcome: "installed", added: [] } : { outcome: "upgraded", added: missing };
+  }
+
+  async #apply(fresh: boolean, catalog: Catalog, first: readonly string[]): Promise<void> {
+    // Before PostgreSQL 12 a label cannot be added in a transaction, and in none can it be used in the same one.
+    if (catalog.typeKind !== undefined && LABELS.some((label) => !catalog.labels.has(label))) {
+      for (const statement of this.#sql.get("add_labels").split(/;\s*/)) {
+        await this.#driver.script(statement);
+      }
+    }
+    const steps = fresh ? [] : Object.values(upgradeSteps);
+    const durability = this.#sql.get(`make_${this.#settings.durability}`);
+    try {
+      await this.#transaction([
+        ...first,
+        scripts.install,
+        ...steps,
+        scripts.indexes,
+        scripts.notify,
+        ...(fresh && this.#settings.durability !== "durable" ? [durability] : []),
+      ]);
+    } catch (error) {
+      // Another session has installed between our look and our lock: what is left is compared afterwards.
+      const raced = ["42P06", "42P07", "42710", "23505"].includes(sqlState(error) ?? "");
+      if (!fresh || !raced) throw error;
+    }
+  }
+
+  /** Runs texts as one transaction, after the sessions that do the same. */
+  #transaction(texts: readonly string[]): Promise<void> {
+    const all = [this.#sql.get("lock_schema"), ...texts.map((text) => this.#sql.render(text))];
+    return this.#driver.script(all.map((text) => text.replace(/;?\s*$/, ";")).join("\n"));
+  }
+
+  #missing(catalog: Catalog): string[] {
+    const settings = this.#settings;
+    const missing = LABELS.filter((label) => !catalog.labels.has(label)).map((label) =>
+      `label ${label}`
+    );
+    for (const [table, columns] of Object.entries(tablesOf(settings))) {
+      if (!catalog.tables.has(table)) {
+        missing.push(`table ${table}`);
+        continue;
+      }
+      for (const [column, type] of Object.entries(columns)) {
+        const actual = catalog.columns.get(`${table}.${column}`);
+        // A type of our own carries its schema in front where that is not on the search path.
+        if (actual === type || actual?.endsWith(`.${type}`)) continue;
+        missing.push(`column ${table}.${column}${actual === undefined ? "" : ` as ${type}`}`);
+      }
+    }
+    for (const index of indexesOf(settings)) {
+      if (catalog.indexes.get(index) !== "valid") missing.push(`index ${index}`);
+    }
+    if (!catalog.functions.has(settings.function)) missing.push(`function ${settings.function}`);
+    if (!catalog.triggers.has(settings.trigger)) missing.push(`trigger ${settings.trigger}`);
+    return missing;
+  }
+
+  /** Throws if a relation or type has one of our names and is something else. */
+  #refuseForeign(catalog: Catalog, action: string): void {
+    const refuse = (what: string, why: string): never => {
+      throw new SchemaError(
+        `Cannot ${action} as ${what} is not ours (${why}): rename it, or give ours other names with --prefix or --schema`,
+      );
+    };
+    for (const [table, kind] of catalog.tables) {
+      if (kind !== "r" && kind !== "p") refuse(`"${table}"`, "it is not a table");
+      const lacking = signatureOf(table, this.#settings).filter((column) =>
+        !catalog.columns.has(`${table}.${column}`)
+      );
+      if (lacking.length > 0) refuse(`table "${table}"`, `it has no column ${lacking.join(", ")}`);
+    }
+    const { queueStatusType } = this.#settings;
+    if (catalog.typeKind === undefined) return;
+    if (
+      catalog.typeKind !== "e" || !catalog.labels.has("queued") || !catalog.labels.has("picked")
+    ) {
+      refuse(`type "${queueStatusType}"`, "it is no enum with the labels queued and picked");
+    }
+  }
+
+  #refuseWithoutRights(rights: Rights, createSchema: boolean): void {
+    const { role, schema, database } = rights;
+    if (!rights.schema_exists) {
+      if (!createSchema) {
+        throw new SchemaError(
+          `Cannot install as schema "${schema}" does not exist: run "CREATE SCHEMA ${schema}"`,
+        );
+      }
+      if (!rights.may_create_schema) {
+        throw new SchemaError(
+          `Cannot install as schema "${schema}" does not exist and role "${role}" may not create it: run "GRANT CREATE ON DATABASE ${database} TO ${role}"`,
+        );
+      }
+    } else if (!rights.may_create_in_schema || !rights.may_use_schema) {
+      throw new SchemaError(
+        `Cannot install as role "${role}" may not create tables in schema "${schema}": run "GRANT USAGE, CREATE ON SCHEMA ${schema} TO ${role}"`,
+      );
+    }
+  }
+
+  async #refuseUnowned(action: string): Promise<void> {
+    const [table] = await this.#query<{ name: string; owner: string }>("ownership");
+    if (table === undefined) return;
+    const { role } = await this.#rights();
+    throw new SchemaError(
+      `Cannot ${action} as table "${table.name}" belongs to role "${table.owner}": run it as that role, or run "GRANT ${table.owner} TO ${role}"`,
+    );
+  }
+
+  async #rights(): Promise<Rights> {
+    const [rights] = await this.#query<Rights>("rights");
+    return rights!;
+  }
+
+  async #inspect(): Promise<Catalog> {
+    const rows = await this.#query<{ kind: string; name: string; detail: string }>("inspect");
+    const of = (kind: string): Map<string, string> =>
+      new Map(rows.filter((row) => row.kind === kind).map((row) => [row.name, row.detail]));
+    return {
+      tables: of("table"),
+      columns: of("column"),
+      indexes: of("index"),
+      labels: new Set(of("label").keys()),
+      typeKind: of("type").get(this.#settings.queueStatusType),
+      functions: new Set(of("function").keys()),
+      triggers: new Set(of("trigger").keys()),
+    };
+  }
+
+  #query<Row>(name: StatementName): Promise<Row[]> {
+    return this.#driver.query<Row>(this.#sql.get(name), []);
+  }
+}

@@ -1,0 +1,582 @@
+// Made by sql/bundle.ts from the files in sql/. Do not edit: change those and run `npm run sql`.
+
+/** Scripts of several statements, from `sql/*.sql`. */
+export const scripts: {
+  readonly indexes: string;
+  readonly install: string;
+  readonly notify: string;
+  readonly uninstall: string;
+} = {
+  indexes: `-- Every index besides the primary keys. Each statement may run again: \`install\` and \`upgrade\` both use this file.
+-- "Python" marks an index that our statements do not use and a Python worker, dashboard or upgrade does.
+
+-- The front of each entrypoint's jobs that were ready when enqueued, in the order of the claim.
+CREATE INDEX IF NOT EXISTS {queue_table_name}_ready_idx ON {queue_table} (entrypoint, priority DESC, id)
+    WHERE status = 'queued' AND execute_after <= created;
+
+-- Jobs that wait for their time. Apart from the ready ones, so that a claim never walks over them.
+CREATE INDEX IF NOT EXISTS {queue_table_name}_deferred_idx ON {queue_table} (entrypoint, execute_after)
+    WHERE status = 'queued' AND execute_after > created;
+
+-- At most one live job has a dedupe key.
+CREATE UNIQUE INDEX IF NOT EXISTS {queue_table_name}_unique_dedupe_key ON {queue_table} (dedupe_key)
+    WHERE status IN ('queued', 'picked') AND dedupe_key IS NOT NULL;
+
+-- Leases that run out first come first.
+CREATE INDEX IF NOT EXISTS {queue_table_name}_picked_heartbeat_idx ON {queue_table} (heartbeat)
+    WHERE status = 'picked';
+
+-- What one worker holds.
+CREATE INDEX IF NOT EXISTS {queue_table_name}_queue_manager_id_idx ON {queue_table} (queue_manager_id)
+    WHERE queue_manager_id IS NOT NULL;
+
+-- No seat of a limited entrypoint is taken twice.
+CREATE UNIQUE INDEX IF NOT EXISTS {queue_table_name}_picked_slot_idx ON {queue_table} (entrypoint, slot)
+    WHERE status = 'picked' AND slot IS NOT NULL;
+
+-- Python: its claim.
+CREATE INDEX IF NOT EXISTS {queue_table_name}_ep_prio_id_idx ON {queue_table} (entrypoint, priority DESC, id)
+    WHERE status = 'queued';
+
+-- Python: its wait for the next deferred job.
+CREATE INDEX IF NOT EXISTS {queue_table_name}_ep_ea_idx ON {queue_table} (entrypoint, execute_after)
+    WHERE status = 'queued';
+
+-- Python: its claim and its counts. INCLUDE came with PostgreSQL 11; there the index serves index-only scans too.
+DO $$
+DECLARE
+    included text := CASE WHEN current_setting('server_version_num')::int >= 110000 THEN 'INCLUDE (id)' ELSE '' END;
+BEGIN
+    EXECUTE 'CREATE INDEX IF NOT EXISTS {queue_table_name}_priority_id_id1_idx ON {queue_table} (priority, id DESC) '
+        || included || ' WHERE status = ''queued''';
+    EXECUTE 'CREATE INDEX IF NOT EXISTS {queue_table_name}_updated_id_id1_idx ON {queue_table} (updated, id DESC) '
+        || included || ' WHERE status = ''picked''';
+END
+$$;
+
+-- Log rows that no statistics row counts yet.
+CREATE INDEX IF NOT EXISTS {queue_table_log_name}_not_aggregated ON {queue_table_log} ((1)) WHERE NOT aggregated;
+
+-- The newest log row of a job.
+CREATE INDEX IF NOT EXISTS {queue_table_log_name}_job_id_status ON {queue_table_log} (job_id, created DESC);
+
+CREATE INDEX IF NOT EXISTS {queue_table_log_name}_created ON {queue_table_log} (created);
+
+-- Python: its dashboard.
+CREATE INDEX IF NOT EXISTS {queue_table_log_name}_status ON {queue_table_log} (status);
+
+-- The row that an aggregation adds to. The expression is part of the contract: ON CONFLICT must spell it the same.
+CREATE UNIQUE INDEX IF NOT EXISTS {statistics_table_name}_unique_count ON {statistics_table}
+    (priority, date_trunc('sec', created AT TIME ZONE 'UTC'), status, entrypoint);
+
+CREATE INDEX IF NOT EXISTS {statistics_table_name}_created ON {statistics_table} (created);`,
+  install: `-- The type and the tables, shared with the Python project of the same name: columns, types and defaults are a contract.
+-- Creates only what is missing. What an older table lacks is added by the steps in upgrade/.
+
+DO $$
+BEGIN
+    IF to_regtype('{queue_status_type}') IS NULL THEN
+        CREATE TYPE {queue_status_type} AS ENUM (
+            'queued', 'picked', 'successful', 'exception', 'canceled', 'deleted', 'failed'
+        );
+    END IF;
+END
+$$;
+
+-- Jobs that are not finished. A finished job is a row of the log.
+CREATE TABLE IF NOT EXISTS {queue_table} (
+    id bigserial PRIMARY KEY,
+    priority int4 NOT NULL,
+    -- Who holds the lease. Not null exactly while the job is picked: others count these rows.
+    queue_manager_id uuid,
+    created timestamptz NOT NULL DEFAULT now(),
+    updated timestamptz NOT NULL DEFAULT now(),
+    heartbeat timestamptz NOT NULL DEFAULT now(),
+    execute_after timestamptz NOT NULL DEFAULT now(),
+    status {queue_status_type} NOT NULL,
+    entrypoint text NOT NULL,
+    dedupe_key text,
+    payload bytea,
+    headers jsonb,
+    attempts int4 NOT NULL DEFAULT 0,
+    -- Seat of a picked job of an entrypoint with a concurrency limit.
+    slot bigint
+);
+
+-- One row for each change of a job's status. \`aggregated\` is never written as null: such a row would never be counted.
+CREATE TABLE IF NOT EXISTS {queue_table_log} (
+    id bigint GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
+    created timestamptz NOT NULL DEFAULT now(),
+    job_id bigint NOT NULL,
+    status {queue_status_type} NOT NULL,
+    priority int4 NOT NULL,
+    entrypoint text NOT NULL,
+    traceback jsonb,
+    aggregated boolean DEFAULT false
+);
+
+-- Log rows folded into counts per second.
+CREATE TABLE IF NOT EXISTS {statistics_table} (
+    id bigserial PRIMARY KEY,
+    created timestamptz NOT NULL DEFAULT date_trunc('sec', now()),
+    count bigint NOT NULL,
+    priority int4 NOT NULL,
+    status {queue_status_type} NOT NULL,
+    entrypoint text NOT NULL
+);
+
+-- One row for each cron expression of each entrypoint.
+CREATE TABLE IF NOT EXISTS {schedules_table} (
+    id bigserial PRIMARY KEY,
+    expression text NOT NULL,
+    entrypoint text NOT NULL,
+    heartbeat timestamptz NOT NULL DEFAULT now(),
+    created timestamptz NOT NULL DEFAULT now(),
+    updated timestamptz NOT NULL DEFAULT now(),
+    next_run timestamptz NOT NULL DEFAULT now(),
+    last_run timestamptz,
+    status {queue_status_type} DEFAULT 'queued',
+    CONSTRAINT {schedules_table_name}_expression_entrypoint_key UNIQUE (expression, entrypoint)
+);`,
+  notify: `-- Tells listeners that the queue has changed. May run again: \`install\` and \`upgrade\` both use this file.
+
+-- Once per statement, not per row: a batch of 1,000 is one notification. An UPDATE (claim, heartbeat) stays silent; it is
+-- among the trigger's events only because it is so in the shared contract.
+CREATE OR REPLACE FUNCTION {function}() RETURNS trigger AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        RETURN NULL;
+    END IF;
+    PERFORM pg_notify(
+        '{channel}',
+        json_build_object(
+            'channel', '{channel}',
+            'operation', lower(TG_OP),
+            'sent_at', now(),
+            'table', TG_TABLE_NAME,
+            'type', 'table_changed_event'
+        )::text
+    );
+    RETURN NULL;
+END;
+$$ LANGUAGE plpgsql;
+
+DROP TRIGGER IF EXISTS {trigger_name} ON {queue_table};
+
+CREATE TRIGGER {trigger_name}
+    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON {queue_table}
+    FOR EACH STATEMENT EXECUTE PROCEDURE {function}();`,
+  uninstall: `-- Removes what \`install\` created and nothing else. The schema stays, since it may hold other things. May run again.
+DROP TABLE IF EXISTS {queue_table};
+DROP TABLE IF EXISTS {queue_table_log};
+DROP TABLE IF EXISTS {statistics_table};
+DROP TABLE IF EXISTS {schedules_table};
+DROP FUNCTION IF EXISTS {function}();
+DROP TYPE IF EXISTS {queue_status_type};
+-- Left over from old releases of the Python project.
+DROP TYPE IF EXISTS {legacy_status_type};`,
+};
+
+/** Steps from older schemas, in order, from `sql/upgrade/*.sql`. */
+export const upgradeSteps: {
+  readonly "0001_python": string;
+} = {
+  "0001_python": `-- From every schema that the Python project has installed, back to its release 0.1, to the tables of its release 2.0.
+-- Changes nothing on a table that already has it. Takes ACCESS EXCLUSIVE for moments, and for the length of a rewrite where
+-- ids are still int4.
+
+ALTER TABLE {queue_table} ADD COLUMN IF NOT EXISTS queue_manager_id uuid;
+ALTER TABLE {queue_table} ADD COLUMN IF NOT EXISTS updated timestamptz NOT NULL DEFAULT now();
+ALTER TABLE {queue_table} ADD COLUMN IF NOT EXISTS heartbeat timestamptz NOT NULL DEFAULT now();
+ALTER TABLE {queue_table} ADD COLUMN IF NOT EXISTS execute_after timestamptz NOT NULL DEFAULT now();
+ALTER TABLE {queue_table} ADD COLUMN IF NOT EXISTS dedupe_key text;
+ALTER TABLE {queue_table} ADD COLUMN IF NOT EXISTS headers jsonb;
+ALTER TABLE {queue_table} ADD COLUMN IF NOT EXISTS attempts int4 NOT NULL DEFAULT 0;
+ALTER TABLE {queue_table} ADD COLUMN IF NOT EXISTS slot bigint;
+ALTER TABLE {queue_table} ALTER COLUMN updated SET DEFAULT now();
+ALTER TABLE {queue_table} ALTER COLUMN heartbeat SET DEFAULT now();
+ALTER TABLE {queue_table} ALTER COLUMN execute_after SET DEFAULT now();
+
+ALTER TABLE {queue_table_log} ADD COLUMN IF NOT EXISTS traceback jsonb;
+ALTER TABLE {queue_table_log} ADD COLUMN IF NOT EXISTS aggregated boolean DEFAULT false;
+
+-- Rows that were written before these columns existed, and null defaults of old releases.
+DO $$
+BEGIN
+    IF EXISTS (
+        SELECT 1 FROM pg_attribute
+        WHERE attrelid = '{queue_table}'::regclass AND attname IN ('updated', 'heartbeat', 'execute_after')
+            AND NOT attnotnull
+    ) THEN
+        UPDATE {queue_table} SET updated = coalesce(updated, now()), heartbeat = coalesce(heartbeat, now()),
+            execute_after = coalesce(execute_after, now())
+        WHERE updated IS NULL OR heartbeat IS NULL OR execute_after IS NULL;
+        ALTER TABLE {queue_table} ALTER COLUMN updated SET NOT NULL;
+        ALTER TABLE {queue_table} ALTER COLUMN heartbeat SET NOT NULL;
+        ALTER TABLE {queue_table} ALTER COLUMN execute_after SET NOT NULL;
+    END IF;
+END
+$$;
+
+-- Ids of four bytes run out after two billion jobs. The rewrite locks the table, so it happens only where it is needed.
+DO $$
+DECLARE
+    narrow record;
+    owned text;
+BEGIN
+    FOR narrow IN
+        SELECT attrelid::regclass AS in_table, attname AS in_column
+        FROM pg_attribute
+        WHERE attrelid IN (
+                '{queue_table}'::regclass, '{queue_table_log}'::regclass,
+                '{statistics_table}'::regclass, '{schedules_table}'::regclass
+            )
+            AND attname IN ('id', 'job_id', 'count') AND atttypid = 'int4'::regtype AND NOT attisdropped
+    LOOP
+        EXECUTE format('ALTER TABLE %s ALTER COLUMN %I TYPE bigint', narrow.in_table, narrow.in_column);
+        owned := pg_get_serial_sequence(narrow.in_table::text, narrow.in_column);
+        -- Before PostgreSQL 10 every sequence has eight bytes.
+        IF owned IS NOT NULL AND current_setting('server_version_num')::int >= 100000 THEN
+            EXECUTE format('ALTER SEQUENCE %s AS bigint', owned);
+        END IF;
+    END LOOP;
+END
+$$;
+
+-- Statistics of release 0.x had an enum of their own.
+DO $$
+BEGIN
+    IF EXISTS (
+        SELECT 1 FROM pg_attribute
+        WHERE attrelid = '{statistics_table}'::regclass AND attname = 'status'
+            AND atttypid <> '{queue_status_type}'::regtype
+    ) THEN
+        ALTER TABLE {statistics_table} ALTER COLUMN status TYPE {queue_status_type}
+            USING status::text::{queue_status_type};
+    END IF;
+END
+$$;`,
+};
+
+/** Single statements, from `sql/queries/*.sql`. */
+export const statements: {
+  readonly enqueue: string;
+  readonly enqueue_or_skip: string;
+  readonly enqueue_or_raise_priority: string;
+  readonly dequeue: string;
+  readonly take_over: string;
+  readonly look_ahead: string;
+  readonly heartbeat: string;
+  readonly acknowledge: string;
+  readonly hold: string;
+  readonly release: string;
+  readonly release_unknown: string;
+  readonly notify: string;
+  readonly ping: string;
+  readonly inspect: string;
+  readonly rights: string;
+  readonly ownership: string;
+  readonly missing_grants: string;
+  readonly create_schema: string;
+  readonly lock_schema: string;
+  readonly add_labels: string;
+  readonly make_durable: string;
+  readonly make_balanced: string;
+  readonly make_volatile: string;
+} = {
+  enqueue: `WITH input AS (
+    SELECT nextval(sequence.id) AS id, jobs.*
+    FROM (SELECT pg_get_serial_sequence('{queue_table}', 'id')::regclass AS id) AS sequence,
+    unnest(
+        $1::text::int4[], $2::text::text[], $3::text::bytea[], $4::text::float8[],
+        $5::text::timestamptz[], $6::text::text[], $7::text::jsonb[]
+    ) WITH ORDINALITY AS jobs(priority, entrypoint, payload, delay, due, dedupe_key, headers, position)
+), inserted AS (
+    INSERT INTO {queue_table} (id, priority, status, entrypoint, payload, execute_after, dedupe_key, headers)
+    SELECT id, priority, 'queued', entrypoint, payload,
+        coalesce(due, now() + delay * interval '1 millisecond'), dedupe_key, headers
+    FROM input
+    -- Keys in one order in every session: two batches that share keys wait for each other and never deadlock.
+    ORDER BY dedupe_key, position
+    RETURNING id, entrypoint, priority
+), logged AS (
+    INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
+    SELECT id, 'queued', entrypoint, priority FROM inserted
+)
+SELECT string_agg(id::text, ',' ORDER BY position) AS ids FROM input`,
+  enqueue_or_skip: `WITH input AS (
+    SELECT nextval(sequence.id) AS id, jobs.*
+    FROM (SELECT pg_get_serial_sequence('{queue_table}', 'id')::regclass AS id) AS sequence,
+    unnest(
+        $1::text::int4[], $2::text::text[], $3::text::bytea[], $4::text::float8[],
+        $5::text::timestamptz[], $6::text::text[], $7::text::jsonb[]
+    ) WITH ORDINALITY AS jobs(priority, entrypoint, payload, delay, due, dedupe_key, headers, position)
+), inserted AS (
+    INSERT INTO {queue_table} (id, priority, status, entrypoint, payload, execute_after, dedupe_key, headers)
+    SELECT id, priority, 'queued', entrypoint, payload,
+        coalesce(due, now() + delay * interval '1 millisecond'), dedupe_key, headers
+    FROM input
+    -- Keys in one order in every session: two batches that share keys wait for each other and never deadlock.
+    ORDER BY dedupe_key, position
+    ON CONFLICT (dedupe_key) WHERE status IN ('queued', 'picked') AND dedupe_key IS NOT NULL DO NOTHING
+    RETURNING id, entrypoint, priority
+), logged AS (
+    INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
+    SELECT id, 'queued', entrypoint, priority FROM inserted
+)
+SELECT string_agg(coalesce(inserted.id::text, ''), ',' ORDER BY input.position) AS ids
+FROM input LEFT JOIN inserted ON inserted.id = input.id`,
+  enqueue_or_raise_priority: `WITH input AS (
+    SELECT nextval(sequence.id) AS id, jobs.*
+    FROM (SELECT pg_get_serial_sequence('{queue_table}', 'id')::regclass AS id) AS sequence,
+    unnest(
+        $1::text::int4[], $2::text::text[], $3::text::bytea[], $4::text::float8[],
+        $5::text::timestamptz[], $6::text::text[], $7::text::jsonb[]
+    ) WITH ORDINALITY AS jobs(priority, entrypoint, payload, delay, due, dedupe_key, headers, position)
+), stored AS (
+    INSERT INTO {queue_table} AS job (id, priority, status, entrypoint, payload, execute_after, dedupe_key, headers)
+    SELECT id, priority, 'queued', entrypoint, payload,
+        coalesce(due, now() + delay * interval '1 millisecond'), dedupe_key, headers
+    FROM input
+    -- Keys in one order in every session: two batches that share keys wait for each other and never deadlock.
+    ORDER BY dedupe_key, position
+    ON CONFLICT (dedupe_key) WHERE status IN ('queued', 'picked') AND dedupe_key IS NOT NULL
+    DO UPDATE SET priority = greatest(job.priority, excluded.priority), updated = now()
+    RETURNING id, entrypoint, priority, dedupe_key
+), logged AS (
+    -- An id that was not drawn for the input belongs to a job that was there before.
+    INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
+    SELECT id, 'queued', entrypoint, priority FROM stored WHERE id IN (SELECT id FROM input)
+)
+SELECT string_agg(coalesce(fresh.id, raised.id)::text, ',' ORDER BY input.position) AS ids
+FROM input
+LEFT JOIN stored AS fresh ON fresh.id = input.id
+LEFT JOIN stored AS raised ON raised.dedupe_key = input.dedupe_key`,
+  dequeue: `WITH ready AS (
+    SELECT job.place, job.id, job.priority
+    FROM unnest($2::text::text[]) AS wanted(entrypoint)
+    CROSS JOIN LATERAL (
+        SELECT ctid AS place, id, priority FROM {queue_table}
+        WHERE entrypoint = wanted.entrypoint AND status = 'queued' AND execute_after <= created
+        ORDER BY priority DESC, id
+        LIMIT $1::int4
+        FOR UPDATE SKIP LOCKED
+    ) AS job
+), due AS (
+    SELECT job.place, job.id, job.priority
+    FROM unnest($2::text::text[]) AS wanted(entrypoint)
+    CROSS JOIN LATERAL (
+        SELECT ctid AS place, id, priority FROM {queue_table}
+        WHERE entrypoint = wanted.entrypoint AND status = 'queued' AND execute_after > created
+            AND execute_after <= now()
+        ORDER BY execute_after
+        LIMIT $1::int4
+        FOR UPDATE SKIP LOCKED
+    ) AS job
+), claimed AS (
+    UPDATE {queue_table}
+    -- A claim without a seat clears the seat: a value left by another client could hit the index of seats.
+    SET status = 'picked', updated = now(), heartbeat = now(), queue_manager_id = $3::uuid, slot = NULL
+    WHERE ctid = ANY (ARRAY(
+        SELECT place FROM (SELECT * FROM ready UNION ALL SELECT * FROM due) AS candidates
+        ORDER BY priority DESC, id
+        LIMIT $1::int4
+    ))
+    RETURNING id, priority, queue_manager_id, created, updated, heartbeat, execute_after, status, entrypoint,
+        dedupe_key, payload, headers, attempts, slot
+), logged AS (
+    INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
+    SELECT id, 'picked', entrypoint, priority FROM claimed
+)
+SELECT id, priority, queue_manager_id AS manager, created, updated, heartbeat, execute_after AS due, status,
+    entrypoint, dedupe_key AS dedupe, payload, headers, attempts, slot
+FROM claimed ORDER BY priority DESC, id`,
+  take_over: `WITH stale AS (
+    SELECT ctid AS place FROM {queue_table}
+    WHERE status = 'picked'
+        AND heartbeat < now() - $4::float8 * interval '1 millisecond'
+        AND entrypoint = ANY ($2::text::text[])
+        AND id <> ALL ($5::text::bigint[])
+    ORDER BY heartbeat
+    LIMIT $1::int4
+    FOR UPDATE SKIP LOCKED
+), claimed AS (
+    UPDATE {queue_table}
+    SET updated = now(), heartbeat = now(), queue_manager_id = $3::uuid
+    WHERE ctid = ANY (ARRAY(SELECT place FROM stale))
+    RETURNING id, priority, queue_manager_id, created, updated, heartbeat, execute_after, status, entrypoint,
+        dedupe_key, payload, headers, attempts, slot
+), logged AS (
+    INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
+    SELECT id, 'picked', entrypoint, priority FROM claimed
+)
+SELECT id, priority, queue_manager_id AS manager, created, updated, heartbeat, execute_after AS due, status,
+    entrypoint, dedupe_key AS dedupe, payload, headers, attempts, slot
+FROM claimed ORDER BY priority DESC, id`,
+  look_ahead: `SELECT
+    CASE WHEN $3::text IS NOT NULL THEN pg_notify('{channel}', $3::text) END,
+    EXISTS (
+        SELECT 1 FROM unnest($1::text::text[]) AS wanted(entrypoint)
+        CROSS JOIN LATERAL (
+            SELECT 1 FROM {queue_table}
+            WHERE entrypoint = wanted.entrypoint AND status = 'queued' AND execute_after <= created
+            LIMIT 1
+        ) AS job
+    ) AS ready,
+    (
+        SELECT extract(epoch FROM min(job.execute_after) - clock_timestamp()) * 1000
+        FROM unnest($1::text::text[]) AS wanted(entrypoint)
+        CROSS JOIN LATERAL (
+            SELECT execute_after FROM {queue_table}
+            WHERE entrypoint = wanted.entrypoint AND status = 'queued' AND execute_after > created
+            ORDER BY execute_after
+            LIMIT 1
+        ) AS job
+    )::float8 AS due,
+    (
+        SELECT extract(epoch FROM heartbeat - clock_timestamp()) * 1000 + $2::float8
+        FROM {queue_table}
+        WHERE status = 'picked' AND entrypoint = ANY ($1::text::text[])
+        ORDER BY heartbeat
+        LIMIT 1
+    )::float8 AS stale`,
+  heartbeat: `WITH renewed AS (
+    UPDATE {queue_table} SET heartbeat = now()
+    WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM {queue_table}
+        WHERE id = ANY ($1::text::bigint[]) AND status = 'picked' AND queue_manager_id = $2::uuid
+        FOR UPDATE SKIP LOCKED
+    ))
+)
+SELECT id FROM {queue_table}
+WHERE id = ANY ($1::text::bigint[]) AND status = 'picked' AND queue_manager_id = $2::uuid`,
+  acknowledge: `WITH outcome AS (
+    SELECT * FROM unnest($1::text::bigint[], $2::text::{queue_status_type}[], $3::text::jsonb[])
+        AS given(id, status, traceback)
+), ended AS (
+    DELETE FROM {queue_table} AS job USING outcome
+    WHERE job.id = outcome.id AND job.status = 'picked' AND job.queue_manager_id = $4::uuid
+    RETURNING job.id, outcome.status, job.entrypoint, job.priority, outcome.traceback
+)
+INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority, traceback)
+SELECT id, status, entrypoint, priority, traceback FROM ended
+RETURNING job_id AS id`,
+  hold: `WITH outcome AS (
+    SELECT * FROM unnest($1::text::bigint[], $2::text::jsonb[]) AS given(id, traceback)
+), held AS (
+    UPDATE {queue_table} AS job
+    SET status = 'failed', updated = now(), queue_manager_id = NULL, slot = NULL
+    FROM outcome
+    WHERE job.id = outcome.id AND job.status = 'picked' AND job.queue_manager_id = $3::uuid
+    RETURNING job.id, job.entrypoint, job.priority, outcome.traceback
+)
+INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority, traceback)
+SELECT id, 'failed', entrypoint, priority, traceback FROM held
+RETURNING job_id AS id`,
+  release: `WITH released AS (
+    UPDATE {queue_table}
+    SET status = 'queued', updated = now(), queue_manager_id = NULL, slot = NULL
+    WHERE id = ANY ($1::text::bigint[]) AND status = 'picked' AND queue_manager_id = $2::uuid
+    RETURNING id, entrypoint, priority
+), logged AS (
+    INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
+    SELECT id, 'queued', entrypoint, priority FROM released
+)
+SELECT released.id, pg_notify('{channel}', json_build_object(
+    'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
+    'type', 'table_changed_event'
+)::text) FROM released`,
+  release_unknown: `WITH released AS (
+    UPDATE {queue_table}
+    SET status = 'queued', updated = now(), queue_manager_id = NULL, slot = NULL
+    WHERE id <> ALL ($1::text::bigint[]) AND status = 'picked' AND queue_manager_id = $2::uuid
+    RETURNING id, entrypoint, priority
+), logged AS (
+    INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
+    SELECT id, 'queued', entrypoint, priority FROM released
+)
+SELECT released.id, pg_notify('{channel}', json_build_object(
+    'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
+    'type', 'table_changed_event'
+)::text) FROM released`,
+  notify: `SELECT pg_notify('{channel}', $1::text)`,
+  ping: `SELECT 1 AS answer`,
+  inspect: `WITH place AS (
+    SELECT oid FROM pg_namespace
+    WHERE nspname = coalesce(nullif('{schema_name}', ''), current_schema())
+), relation AS (
+    SELECT class.oid, class.relname, class.relkind
+    FROM pg_class AS class JOIN place ON class.relnamespace = place.oid
+    WHERE class.relname IN (
+        '{queue_table_name}', '{queue_table_log_name}', '{statistics_table_name}', '{schedules_table_name}'
+    )
+)
+SELECT 'table' AS kind, relname::text AS name, relkind::text AS detail FROM relation
+UNION ALL
+SELECT 'column', relation.relname || '.' || attname, format_type(atttypid, NULL)
+FROM pg_attribute JOIN relation ON attrelid = relation.oid
+WHERE attnum > 0 AND NOT attisdropped
+UNION ALL
+SELECT 'index', class.relname, CASE WHEN indisvalid THEN 'valid' ELSE 'invalid' END
+FROM pg_index JOIN relation ON indrelid = relation.oid JOIN pg_class AS class ON class.oid = indexrelid
+UNION ALL
+SELECT 'label', enumlabel, ''
+FROM pg_type AS type JOIN place ON type.typnamespace = place.oid JOIN pg_enum ON enumtypid = type.oid
+WHERE type.typname = '{queue_status_type_name}'
+UNION ALL
+SELECT 'type', typname, typtype::text
+FROM pg_type AS type JOIN place ON type.typnamespace = place.oid
+WHERE type.typname = '{queue_status_type_name}'
+UNION ALL
+SELECT 'function', proname, ''
+FROM pg_proc JOIN place ON pronamespace = place.oid
+WHERE proname = '{function_name}'
+UNION ALL
+SELECT 'trigger', tgname, tgenabled::text
+FROM pg_trigger JOIN relation ON tgrelid = relation.oid
+WHERE tgname = '{trigger_name}' AND NOT tgisinternal`,
+  rights: `SELECT
+    current_user::text AS role,
+    current_database()::text AS database,
+    coalesce(nullif('{schema_name}', ''), current_schema(), '')::text AS schema,
+    place.oid IS NOT NULL AS schema_exists,
+    coalesce(has_schema_privilege(place.oid, 'USAGE'), false) AS may_use_schema,
+    coalesce(has_schema_privilege(place.oid, 'CREATE'), false) AS may_create_in_schema,
+    has_database_privilege(current_database(), 'CREATE') AS may_create_schema
+FROM (SELECT 1) AS one
+LEFT JOIN pg_namespace AS place ON place.nspname = coalesce(nullif('{schema_name}', ''), current_schema())`,
+  ownership: `SELECT class.relname::text AS name, pg_get_userbyid(class.relowner)::text AS owner
+FROM pg_class AS class JOIN pg_namespace AS place ON place.oid = class.relnamespace
+WHERE place.nspname = coalesce(nullif('{schema_name}', ''), current_schema())
+    AND class.relname IN (
+        '{queue_table_name}', '{queue_table_log_name}', '{statistics_table_name}', '{schedules_table_name}'
+    )
+    AND NOT pg_has_role(class.relowner, 'USAGE')`,
+  missing_grants: `SELECT needed.relation AS name, needed.privilege
+FROM (VALUES
+    ('{queue_table}', 'SELECT'), ('{queue_table}', 'UPDATE'), ('{queue_table}', 'DELETE'),
+    ('{queue_table_log}', 'SELECT'), ('{queue_table_log}', 'INSERT')
+) AS needed(relation, privilege)
+WHERE NOT has_table_privilege(needed.relation::regclass, needed.privilege)`,
+  create_schema: `CREATE SCHEMA IF NOT EXISTS {schema_name}`,
+  lock_schema: `SELECT pg_advisory_xact_lock(hashtext('{queue_table}.schema')), set_config('client_min_messages', 'warning', true)`,
+  add_labels: `ALTER TYPE {queue_status_type} ADD VALUE IF NOT EXISTS 'queued';
+ALTER TYPE {queue_status_type} ADD VALUE IF NOT EXISTS 'picked';
+ALTER TYPE {queue_status_type} ADD VALUE IF NOT EXISTS 'successful';
+ALTER TYPE {queue_status_type} ADD VALUE IF NOT EXISTS 'exception';
+ALTER TYPE {queue_status_type} ADD VALUE IF NOT EXISTS 'canceled';
+ALTER TYPE {queue_status_type} ADD VALUE IF NOT EXISTS 'deleted';
+ALTER TYPE {queue_status_type} ADD VALUE IF NOT EXISTS 'failed'`,
+  make_durable: `ALTER TABLE {queue_table} SET LOGGED;
+ALTER TABLE {queue_table_log} SET LOGGED;
+ALTER TABLE {statistics_table} SET LOGGED;
+ALTER TABLE {schedules_table} SET LOGGED`,
+  make_balanced: `ALTER TABLE {queue_table} SET LOGGED;
+ALTER TABLE {queue_table_log} SET UNLOGGED;
+ALTER TABLE {statistics_table} SET UNLOGGED;
+ALTER TABLE {schedules_table} SET LOGGED`,
+  make_volatile: `ALTER TABLE {queue_table} SET UNLOGGED;
+ALTER TABLE {queue_table_log} SET UNLOGGED;
+ALTER TABLE {statistics_table} SET UNLOGGED;
+ALTER TABLE {schedules_table} SET UNLOGGED`,
+};

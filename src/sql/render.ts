@@ -1,0 +1,68 @@
+import type { Settings } from "../settings.ts";
+import { statements } from "./generated.ts";
+
+/** Name of a statement in `sql/queries`. */
+export type StatementName = keyof typeof statements;
+
+/** The database objects that SQL text may mention as `{queue_table}` and so on. `…_name` is without the schema. */
+export type ObjectNames = Readonly<Record<string, string>>;
+
+/** What the holes of the SQL texts stand for under some settings. */
+export function objectNames(settings: Settings): ObjectNames {
+  const qualified = (name: string): string => settings.schema ? `${settings.schema}.${name}` : name;
+  return {
+    queue_table: qualified(settings.queueTable),
+    queue_table_name: settings.queueTable,
+    queue_table_log: qualified(settings.queueTableLog),
+    queue_table_log_name: settings.queueTableLog,
+    statistics_table: qualified(settings.statisticsTable),
+    statistics_table_name: settings.statisticsTable,
+    schedules_table: qualified(settings.schedulesTable),
+    schedules_table_name: settings.schedulesTable,
+    queue_status_type: qualified(settings.queueStatusType),
+    queue_status_type_name: settings.queueStatusType,
+    legacy_status_type: qualified(`${settings.prefix}pgqueuer_statistics_status`),
+    function: qualified(settings.function),
+    function_name: settings.function,
+    trigger_name: settings.trigger,
+    channel: settings.channel,
+    schema_name: settings.schema ?? "",
+  };
+}
+
+/**
+ * Fills the `{name}` holes of one SQL text.
+ *
+ * @throws {RangeError} If the text has a hole that no name fills.
+ */
+export function render(text: string, names: ObjectNames): string {
+  return text.replace(/\{([a-z_]+)\}/g, (hole, key: string) => {
+    if (Object.hasOwn(names, key)) return names[key]!;
+    throw new RangeError(`Cannot render SQL as ${hole} is not a known object name`);
+  });
+}
+
+/** The statements of `sql/queries` under one group of settings, each rendered when first used. */
+export class Statements {
+  readonly #names: ObjectNames;
+  readonly #rendered = new Map<StatementName, string>();
+
+  constructor(settings: Settings) {
+    this.#names = objectNames(settings);
+  }
+
+  /** The text of one statement. */
+  get(name: StatementName): string {
+    let text = this.#rendered.get(name);
+    if (text === undefined) {
+      text = render(statements[name], this.#names);
+      this.#rendered.set(name, text);
+    }
+    return text;
+  }
+
+  /** Any other text with the same holes, such as a script. */
+  render(text: string): string {
+    return render(text, this.#names);
+  }
+}

@@ -1,0 +1,60 @@
+import type { Job, Json } from "./job.ts";
+
+/** What the log keeps of a handler's error. The Python project reads and writes the same fields. */
+export interface Traceback {
+  readonly job_id: number;
+  /** ISO 8601 with an offset. */
+  readonly timestamp: string;
+  readonly exception_type: string;
+  readonly exception_message: string;
+  /** The stack, causes included. */
+  readonly traceback: string;
+  readonly additional_context: { readonly [key: string]: Json } | null;
+}
+
+/** A longer stack says nothing more and would make the log the largest table of the database. */
+const MAX_TEXT = 20_000;
+
+/** Describes `error` for the log row of `job`. Never throws, whatever was thrown. */
+export function tracebackOf(error: unknown, job: Job): Traceback {
+  return {
+    job_id: job.id,
+    timestamp: new Date().toISOString(),
+    exception_type: storable(typeName(error)),
+    exception_message: storable(message(error)),
+    traceback: storable(stackOf(error)),
+    additional_context: { entrypoint: job.entrypoint, queue_manager_id: job.queueManagerId },
+  };
+}
+
+function typeName(error: unknown): string {
+  if (error instanceof Error) return error.name || error.constructor.name;
+  return error === null ? "null" : typeof error;
+}
+
+function message(error: unknown): string {
+  try {
+    return error instanceof Error ? String(error.message) : String(error);
+  } catch {
+    return "a value that has no text";
+  }
+}
+
+function stackOf(error: unknown): string {
+  const parts: string[] = [];
+  const seen = new Set<unknown>();
+  for (let cause = error; cause instanceof Error && !seen.has(cause); cause = cause.cause) {
+    seen.add(cause);
+    const header = `${typeName(cause)}: ${message(cause)}`;
+    const stack = typeof cause.stack === "string" ? cause.stack : "";
+    // V8 starts a stack with the message; JavaScriptCore, in Bun, does not always.
+    parts.push(stack.includes(message(cause)) ? stack : `${header}\n${stack}`);
+    if (cause instanceof AggregateError) parts.push(...cause.errors.map(stackOf));
+  }
+  return parts.length === 0 ? message(error) : parts.join("\nCaused by: ");
+}
+
+/** jsonb holds neither U+0000 nor half of a surrogate pair. */
+function storable(text: string): string {
+  return text.slice(0, MAX_TEXT).replaceAll("\u0000", "").replace(/\p{Surrogate}/gu, "\uFFFD");
+}

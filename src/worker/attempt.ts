@@ -1,0 +1,43 @@
+import type { Job } from "../job.ts";
+import type { Logger } from "../logger.ts";
+import type { JobContext } from "./run_job.ts";
+
+/** One claimed job in this process, from the claim until its outcome is stored. */
+export class Attempt {
+  readonly job: Job;
+  readonly context: JobContext;
+  readonly #abort = new AbortController();
+  /** When the claim was sent, on the monotonic clock: the lease cannot be older. */
+  readonly claimedAt: number;
+  /** Whether the handler has settled; the outcome may still be on its way. */
+  ended = false;
+  /** Whether the job is somebody else's by now: then nothing of this attempt is stored. */
+  lost = false;
+
+  constructor(job: Job, claimedAt: number, logger: Logger) {
+    this.job = job;
+    this.claimedAt = claimedAt;
+    this.context = { signal: this.#abort.signal, log: forJob(logger, job) };
+  }
+
+  /** Tells the handler to stop. */
+  abort(reason: Error): void {
+    this.#abort.abort(reason);
+  }
+
+  /** Tells the handler to stop and gives its outcome up. */
+  lose(reason: Error): void {
+    this.lost = true;
+    this.abort(reason);
+  }
+}
+
+function forJob(logger: Logger, job: Job): Logger {
+  const named = (message: string): string => `${job.entrypoint} job ${job.id}: ${message}`;
+  return {
+    debug: (message) => logger.debug(named(message)),
+    info: (message) => logger.info(named(message)),
+    warn: (message) => logger.warn(named(message)),
+    error: (message) => logger.error(named(message)),
+  };
+}

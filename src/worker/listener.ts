@@ -1,0 +1,134 @@
+import { reconnectDelayMs } from "../backoff.ts";
+import type { Driver, Subscription } from "../driver.ts";
+import { healthCheckEvent, parseEvent } from "../event.ts";
+import type { Logger } from "../logger.ts";
+import { Wake } from "./wake.ts";
+
+/** How long our own health check may be under way before we think that we are deaf. */
+const ECHO_TIMEOUT_MS = 5_000;
+
+/** What the listener needs of its surroundings. */
+export interface ListenerParts {
+  readonly driver: Driver;
+  readonly channel: string;
+  /** Bare name of the queue table: other installs may share the channel. */
+  readonly queueTable: string;
+  readonly logger: Logger;
+}
+
+/**
+ * Ends the wait of an idle worker when a notification comes. A notification carries no work: a lost one costs time,
+ * never a job.
+ *
+ * A half-open connection gives no error and no notification either. So a worker sends itself a health check now and then
+ * ({@linkcode Listener.healthCheck}), and when it does not hear it the subscription is made anew.
+ */
+export class Listener {
+  readonly #parts: ListenerParts;
+  readonly #wake = new Wake();
+  #subscription: Subscription | undefined;
+  /** Counts subscriptions, so that a late call of an older one is known as such. */
+  #generation = 0;
+  /** The health check under way: its id, and what runs when it is not heard. */
+  #echo: { readonly id: string; readonly timer: ReturnType<typeof setTimeout> } | undefined;
+  #renewing: Promise<void> | undefined;
+  #closed = false;
+
+  constructor(parts: ListenerParts) {
+    this.#parts = parts;
+  }
+
+  /** Begins to listen. Rejects if that is not possible now; later losses are mended in silence. */
+  async start(): Promise<void> {
+    await this.#subscribe();
+    // The first claim looks at the queue anyway.
+    this.#wake.clear();
+  }
+
+  /** Waits for a notification of new work, at most `timeoutMs`. Says whether one came. */
+  waitForWork(timeoutMs: number): Promise<boolean> {
+    return this.#wake.wait(timeoutMs);
+  }
+
+  /** Ends the wait of {@linkcode Listener.waitForWork}. */
+  wake(): void {
+    this.#wake.set();
+  }
+
+  /** Gives a health check to send on the channel, and expects to hear it. `null` while one is under way. */
+  healthCheck(): string | null {
+    if (this.#echo || this.#renewing || this.#closed) return null;
+    const id = crypto.randomUUID();
+    const timer = setTimeout(() => {
+      this.#echo = undefined;
+      this.#parts.logger.warn("Heard nothing of our own health check: listening anew");
+      this.renew();
+    }, ECHO_TIMEOUT_MS);
+    this.#echo = { id, timer };
+    return healthCheckEvent(this.#parts.channel, id);
+  }
+
+  /** Listens anew, on a new connection where the driver has its own. */
+  renew(): void {
+    this.#forgetEcho();
+    this.#renewing ??= this.#renew().finally(() => this.#renewing = undefined);
+  }
+
+  /** Stops listening. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#generation++;
+    this.#forgetEcho();
+    await this.#renewing;
+    await this.#subscription?.close();
+    this.#subscription = undefined;
+  }
+
+  async #renew(): Promise<void> {
+    await this.#subscription?.close();
+    this.#subscription = undefined;
+    for (let failures = 1; !this.#closed; failures++) {
+      try {
+        await this.#subscribe();
+        return;
+      } catch (error) {
+        this.#parts.logger.warn(`Cannot listen, trying again: ${error}`);
+        await new Promise((resolve) => setTimeout(resolve, reconnectDelayMs(failures)));
+      }
+    }
+  }
+
+  async #subscribe(): Promise<void> {
+    const generation = ++this.#generation;
+    const current = (): boolean => generation === this.#generation;
+    const subscription = await this.#parts.driver.listen(this.#parts.channel, {
+      onPayload: (payload) => {
+        if (current()) this.#hear(payload);
+      },
+      // Also after a lost connection: what was sent meanwhile was not heard, so look once.
+      onListening: () => {
+        if (current()) this.#wake.set();
+      },
+    });
+    if (current()) this.#subscription = subscription;
+    else await subscription.close();
+  }
+
+  #hear(payload: string): void {
+    const event = parseEvent(payload);
+    if (event === null) {
+      this.#parts.logger.debug("Ignored a notification that is none of ours");
+    } else if (event.type === "health_check_event") {
+      if (event.id === this.#echo?.id) this.#forgetEcho();
+    } else if (event.type === "table_changed_event") {
+      // A deleted job is a finished one: no work comes of it.
+      const work = event.operation === "insert" || event.operation === "update";
+      if (work && event.table === this.#parts.queueTable) this.#wake.set();
+    }
+  }
+
+  #forgetEcho(): void {
+    clearTimeout(this.#echo?.timer);
+    this.#echo = undefined;
+  }
+}

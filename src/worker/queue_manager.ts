@@ -1,0 +1,273 @@
+import { reconnectDelayMs } from "../backoff.ts";
+import { LeaseLostError, ShutdownError } from "../errors.ts";
+import type { Job, JobId } from "../job.ts";
+import type { Logger } from "../logger.ts";
+import type { QueueStore } from "../queries/queue.ts";
+import type { Acknowledger, OnFailure } from "./acknowledger.ts";
+import { Attempt } from "./attempt.ts";
+import { Heartbeat } from "./heartbeat.ts";
+import type { Listener } from "./listener.ts";
+import { type Handler, runJob } from "./run_job.ts";
+import type { ResolvedRunOptions } from "./run_options.ts";
+import { Wake } from "./wake.ts";
+
+/** A handler with the options of its entrypoint. */
+export interface Entrypoint {
+  readonly handler: Handler;
+  readonly onFailure: OnFailure;
+}
+
+/** What the loop needs of its surroundings. */
+export interface QueueManagerParts {
+  readonly queueManagerId: string;
+  readonly entrypoints: ReadonlyMap<string, Entrypoint>;
+  readonly queue: QueueStore;
+  readonly listener: Listener;
+  readonly acknowledger: Acknowledger;
+  readonly logger: Logger;
+  readonly options: ResolvedRunOptions;
+}
+
+/** While a backlog keeps a worker busy it looks for leases that have run out this often. Bounds G9's second. */
+const TAKE_OVER_INTERVAL_MS = 500;
+
+/** How soon to look again at a job that is ready and that another session has locked. */
+const LOCKED_POLL_MS = 100;
+
+/** Outcomes that may wait to be stored, for each handler that may run. More and the database cannot keep up: claim less. */
+const UNSTORED_PER_TASK = 10;
+
+/** What a handler gets to end after its signal aborted, before its job is put back. */
+const ABORT_GRACE_MS = 1_000;
+
+/** How long a stopping worker tries to store outcomes in a database that does not answer. */
+const CLOSE_TIMEOUT_MS = 5_000;
+
+/**
+ * Claims jobs and runs their handlers.
+ *
+ * The loop claims as long as it gets as many jobs as it asked for. A short claim means that nothing more is ready: it
+ * then asks what comes next (`lookAhead`) and waits for that, for a notification or for `dequeueTimeout`.
+ */
+export class QueueManager {
+  readonly #parts: QueueManagerParts;
+  readonly #names: readonly string[];
+  readonly #heartbeat: Heartbeat;
+  /** Jobs of this process, from the claim until the outcome is stored. At most one attempt for each job. */
+  readonly #attempts = new Map<JobId, Attempt>();
+  /** Handlers that run, those of older attempts included. */
+  #running = 0;
+  /** Set when an attempt has come to its end. */
+  readonly #settled = new Wake();
+  #stopping = false;
+  /** Whether a shutdown no longer waits for running handlers. */
+  #hurried = false;
+  /** When to look for leases that have run out, on the monotonic clock. */
+  #takeOverAt = 0;
+  /** Failed claims in a row. */
+  #failures = 0;
+  /** Looks in a row that found a job ready right after a claim that did not get it. */
+  #locked = 0;
+
+  constructor(parts: QueueManagerParts) {
+    this.#parts = parts;
+    this.#names = [...parts.entrypoints.keys()];
+    this.#heartbeat = new Heartbeat({
+      timeoutMs: parts.options.heartbeatTimeoutMs,
+      attempts: () => this.#attempts.values(),
+      renew: (ids) => parts.queue.heartbeat(ids, parts.queueManagerId),
+      logger: parts.logger,
+    });
+  }
+
+  /** Runs jobs until `stop()`, or in drain mode until none is ready. Every claimed job has then ended or is put back. */
+  async run(): Promise<void> {
+    this.#heartbeat.start();
+    try {
+      await this.#loop();
+    } finally {
+      await this.#shutDown();
+    }
+  }
+
+  /** Claims no further job. */
+  stop(): void {
+    this.#stopping = true;
+    this.#parts.listener.wake();
+    this.#settled.set();
+  }
+
+  /** Ends the wait for running handlers: their signals abort. */
+  hurry(): void {
+    this.#hurried = true;
+    this.#settled.set();
+  }
+
+  async #loop(): Promise<void> {
+    while (!this.#stopping) {
+      const limit = this.#capacity();
+      if (limit === 0) {
+        await this.#settled.wait(Infinity);
+        continue;
+      }
+      try {
+        const count = await this.#claim(limit);
+        if (count === limit) continue;
+        if (count > 0) this.#locked = 0;
+        if (await this.#idle() === "drained") return;
+      } catch (error) {
+        await this.#recover(error);
+      }
+    }
+  }
+
+  /** How many jobs can start at once. */
+  #capacity(): number {
+    const { maxConcurrentTasks, batchSize } = this.#parts.options;
+    const unstored = this.#attempts.size - this.#running;
+    if (unstored > maxConcurrentTasks * UNSTORED_PER_TASK) return 0;
+    return Math.min(batchSize, Math.max(0, maxConcurrentTasks - this.#running));
+  }
+
+  /** Claims up to `limit` jobs and starts them. Gives their number. */
+  async #claim(limit: number): Promise<number> {
+    const { queue, queueManagerId, options } = this.#parts;
+    let count = 0;
+    if (options.heartbeatTimeoutMs > 0 && performance.now() >= this.#takeOverAt) {
+      this.#takeOverAt = performance.now() + TAKE_OVER_INTERVAL_MS;
+      const claimedAt = performance.now();
+      const running = [...this.#attempts.keys()];
+      const jobs = await queue.takeOver(
+        limit,
+        this.#names,
+        queueManagerId,
+        options.heartbeatTimeoutMs,
+        running,
+      );
+      for (const job of jobs) {
+        this.#parts.logger.warn(
+          `Took over job ${job.id} of ${job.entrypoint}: its worker went silent`,
+        );
+        this.#start(job, claimedAt);
+      }
+      count = jobs.length;
+    }
+    if (count < limit) {
+      const claimedAt = performance.now();
+      const jobs = await queue.dequeue(limit - count, this.#names, queueManagerId);
+      for (const job of jobs) this.#start(job, claimedAt);
+      count += jobs.length;
+    }
+    if (this.#failures > 0) await this.#releaseUnknown();
+    this.#failures = 0;
+    return count;
+  }
+
+  /** Waits until there may be work. Says whether a drain is done instead. */
+  async #idle(): Promise<"look" | "drained"> {
+    const { queue, listener, options } = this.#parts;
+    const drain = options.mode === "drain";
+    let healthCheck: string | null = null;
+    while (!this.#stopping) {
+      const outlook = await queue.lookAhead(this.#names, options.heartbeatTimeoutMs, healthCheck);
+      const staleMs = options.heartbeatTimeoutMs > 0 ? outlook.staleMs ?? Infinity : Infinity;
+      this.#takeOverAt = Math.min(this.#takeOverAt, performance.now() + staleMs);
+      const nextMs = outlook.ready ? 0 : Math.min(outlook.dueMs ?? Infinity, staleMs);
+
+      if (nextMs <= 0) {
+        // Come since the claim: claim again at once. Still there after that: somebody has locked it, so do not spin.
+        if (this.#locked++ > 0) await listener.waitForWork(LOCKED_POLL_MS);
+        return "look";
+      }
+      this.#locked = 0;
+      if (drain && this.#attempts.size === 0) return "drained";
+      if (drain) {
+        // A running handler may enqueue more, so look again when one has ended.
+        await this.#settled.wait(Math.min(options.dequeueTimeoutMs, nextMs));
+        return "look";
+      }
+      const woken = await listener.waitForWork(Math.min(options.dequeueTimeoutMs, nextMs));
+      if (woken || nextMs <= options.dequeueTimeoutMs) return "look";
+      healthCheck = listener.healthCheck();
+    }
+    return "look";
+  }
+
+  /** Waits after a failure. Whatever it was, the next claim tries again: the process does not exit (G12). */
+  async #recover(error: unknown): Promise<void> {
+    this.#failures++;
+    this.#parts.logger.error(`Cannot claim jobs, trying again: ${error}`);
+    await this.#parts.listener.waitForWork(reconnectDelayMs(this.#failures));
+  }
+
+  /** After a failure: the answer to a claim may have been lost, and its jobs would wait for their leases to run out. */
+  async #releaseUnknown(): Promise<void> {
+    const { queue, queueManagerId, logger, listener } = this.#parts;
+    const ids = await queue.releaseUnknown([...this.#attempts.keys()], queueManagerId);
+    if (ids.length > 0) {
+      logger.warn(`Put back jobs whose claim was lost on its way: ${ids.join(", ")}`);
+    }
+    const healthCheck = listener.healthCheck();
+    if (healthCheck !== null) await queue.notify(healthCheck);
+  }
+
+  #start(job: Job, claimedAt: number): void {
+    // The lease was lost, the job queued again, and this process has claimed it: the older attempt must not go on.
+    this.#attempts.get(job.id)?.lose(
+      new LeaseLostError(job.id, "this worker has claimed the job again"),
+    );
+    const attempt = new Attempt(job, claimedAt, this.#parts.logger);
+    this.#attempts.set(job.id, attempt);
+    this.#running++;
+    void this.#attempt(attempt);
+  }
+
+  async #attempt(attempt: Attempt): Promise<void> {
+    const { job, context } = attempt;
+    // Claims ask only for entrypoints that have a handler.
+    const { handler, onFailure } = this.#parts.entrypoints.get(job.entrypoint)!;
+    const outcome = await runJob(handler, job, context);
+    attempt.ended = true;
+    this.#running--;
+    this.#settled.set();
+    if (outcome.status === "exception") context.log.error(`failed: ${describe(outcome.error)}`);
+    if (attempt.lost) context.log.warn("dropped the outcome, as the lease was lost");
+    else await this.#parts.acknowledger.store(job, outcome, onFailure);
+    if (this.#attempts.get(job.id) === attempt) this.#attempts.delete(job.id);
+    this.#settled.set();
+  }
+
+  async #shutDown(): Promise<void> {
+    const { acknowledger, queue, queueManagerId, options, logger } = this.#parts;
+    this.#stopping = true;
+    await this.#waitForHandlers(options.shutdownTimeoutMs, () => this.#hurried);
+    if (this.#running > 0) {
+      logger.warn(`Shutting down with ${this.#running} running jobs: aborting them`);
+      for (const attempt of this.#attempts.values()) attempt.abort(new ShutdownError());
+      await this.#waitForHandlers(ABORT_GRACE_MS, () => false);
+    }
+    // The outcome of a handler that goes on all the same finds no lease any more.
+    for (const attempt of this.#attempts.values()) if (!attempt.ended) attempt.lost = true;
+    await acknowledger.close(CLOSE_TIMEOUT_MS);
+    await this.#heartbeat.close();
+    try {
+      const ids = await queue.releaseUnknown([], queueManagerId);
+      if (ids.length > 0) logger.warn(`Put back unfinished jobs: ${ids.join(", ")}`);
+    } catch (error) {
+      logger.error(`Cannot put jobs back, so they wait for their leases to run out: ${error}`);
+    }
+  }
+
+  async #waitForHandlers(timeoutMs: number, enough: () => boolean): Promise<void> {
+    const deadline = performance.now() + timeoutMs;
+    while (this.#running > 0 && !enough()) {
+      const leftMs = deadline - performance.now();
+      if (leftMs <= 0) return;
+      await this.#settled.wait(leftMs);
+    }
+  }
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? error.stack ?? String(error) : String(error);
+}

@@ -1,0 +1,126 @@
+import { type Duration, toMs } from "../duration.ts";
+import { integerAtLeast, knownOptions, oneOf, shown } from "../validate.ts";
+
+/** Options for {@linkcode PgQueuer.run}. */
+export interface RunOptions {
+  /**
+   * Most jobs that one claim takes. `"auto"` takes as many as can start at once, so that no job waits here that an idle
+   * worker could start.
+   *
+   * @default {"auto"}
+   */
+  batchSize?: number | "auto" | undefined;
+  /**
+   * Longest wait between two looks at the queue when no notification comes. Bounds how late a job can start if a
+   * notification is lost.
+   *
+   * @default {{ seconds: 30 }}
+   */
+  dequeueTimeout?: Duration | undefined;
+  /**
+   * How long a picked job may go without a heartbeat before another worker takes it over. Three heartbeats are sent in
+   * this time. `0` turns both off: a job whose worker dies is then never run again (at most once). Use the same value
+   * everywhere in a fleet.
+   *
+   * @default {{ seconds: 30 }}
+   */
+  heartbeatTimeout?: Duration | undefined;
+  /**
+   * Most handlers that run at the same time in this process. More means more memory, and more jobs to run again when the
+   * process dies.
+   *
+   * @default {100}
+   */
+  maxConcurrentTasks?: number | undefined;
+  /**
+   * What to do once no job is ready: `"continuous"` waits for more, `"drain"` returns when every handler has settled and
+   * there is still none. A drain does not wait for deferred jobs, nor for those of other workers.
+   *
+   * @default {"continuous"}
+   */
+  mode?: "continuous" | "drain" | undefined;
+  /**
+   * How long to wait for running handlers after a stop. After it their signals abort, and jobs that do not end within a
+   * second more are put back in the queue.
+   *
+   * @default {{ seconds: 30 }}
+   */
+  shutdownTimeout?: Duration | undefined;
+  /** Stops the worker as {@linkcode PgQueuer.stop} does: no job is claimed any more, running handlers are awaited. */
+  signal?: AbortSignal | undefined;
+}
+
+/** {@linkcode RunOptions} with every default filled in, every value checked and every duration in milliseconds. */
+export interface ResolvedRunOptions {
+  readonly batchSize: number;
+  readonly dequeueTimeoutMs: number;
+  readonly heartbeatTimeoutMs: number;
+  readonly maxConcurrentTasks: number;
+  readonly mode: "continuous" | "drain";
+  readonly shutdownTimeoutMs: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** PostgreSQL would sort and lock a larger batch in one go, and a worker hold it in memory. */
+const MAX_BATCH_SIZE = 10_000;
+
+/** Shorter timeouts would spend the database on heartbeats, or lose leases to a pause of the garbage collector. */
+const MIN_HEARTBEAT_TIMEOUT_MS = 100;
+
+/**
+ * Checks the options of a run.
+ *
+ * @throws {TypeError} If an option is unknown or of the wrong kind.
+ * @throws {RangeError} If a value is out of range.
+ */
+export function resolveRunOptions(options: RunOptions = {}): ResolvedRunOptions {
+  knownOptions("options", options, [
+    "batchSize",
+    "dequeueTimeout",
+    "heartbeatTimeout",
+    "maxConcurrentTasks",
+    "mode",
+    "shutdownTimeout",
+    "signal",
+  ]);
+  const { batchSize = "auto", maxConcurrentTasks = 100, signal } = options;
+  if (signal !== undefined && typeof signal?.addEventListener !== "function") {
+    throw new TypeError(
+      `Cannot use "signal" as it must be an AbortSignal: current value is ${shown(signal)}`,
+    );
+  }
+  return {
+    batchSize: batchSize === "auto"
+      ? MAX_BATCH_SIZE
+      : atMostBatch(integerAtLeast("batchSize", batchSize, 1)),
+    dequeueTimeoutMs: positive("dequeueTimeout", options.dequeueTimeout ?? { seconds: 30 }),
+    heartbeatTimeoutMs: heartbeatTimeout(options.heartbeatTimeout ?? { seconds: 30 }),
+    maxConcurrentTasks: integerAtLeast("maxConcurrentTasks", maxConcurrentTasks, 1),
+    mode: oneOf("mode", options.mode ?? "continuous", ["continuous", "drain"]),
+    shutdownTimeoutMs: toMs("shutdownTimeout", options.shutdownTimeout ?? { seconds: 30 }),
+    signal,
+  };
+}
+
+function atMostBatch(batchSize: number): number {
+  if (batchSize <= MAX_BATCH_SIZE) return batchSize;
+  throw new RangeError(
+    `Cannot use "batchSize" as it must be at most ${MAX_BATCH_SIZE}: current value is ${batchSize}`,
+  );
+}
+
+function positive(name: string, value: Duration): number {
+  const ms = toMs(name, value);
+  if (ms > 0) return ms;
+  throw new RangeError(
+    `Cannot use "${name}" as it must be longer than 0: current value is ${ms} ms`,
+  );
+}
+
+function heartbeatTimeout(value: Duration): number {
+  const ms = toMs("heartbeatTimeout", value);
+  if (ms === 0 || ms >= MIN_HEARTBEAT_TIMEOUT_MS) return ms;
+  throw new RangeError(
+    `Cannot use "heartbeatTimeout" as it must be 0 or at least ${MIN_HEARTBEAT_TIMEOUT_MS} ms: current value is ${ms} ms`,
+  );
+}
