@@ -30,7 +30,7 @@ function isYes(value: string): boolean {
 }
 
 function isNumber(value: string): boolean {
-  return /^[+-]?\d+(\.\d+)?$/.test(value);
+  return /^[+-]?\d{1,15}(\.\d{1,6})?$/.test(value);
 }
 
 function drop(reason: string): Rule {

@@ -1,5 +1,5 @@
 import postgres, { type Sql } from "postgres";
-import { normalizeDsn } from "../dsn.ts";
+import { hostOptions, normalizeDsn } from "../dsn.ts";
 import type { ChannelListener, Driver, Parameter, Subscription } from "../driver.ts";
 import { type Duration, toMs } from "../duration.ts";
 import { type Logger, silentLogger } from "../logger.ts";
@@ -154,7 +154,11 @@ export class WorkerDriver implements Driver, AsyncDisposable {
   }
 
   #connect(max: number): Sql {
-    return postgres(this.#options.dsn, {
+    const { dsn } = this.#options;
+    return postgres(dsn, {
+      ...hostOptions(dsn),
+      // As libpq and asyncpg do: TLS where the server has it, so that one DSN serves both languages.
+      ...(/[?&]sslmode=/.test(dsn) ? {} : { ssl: "prefer" as const }),
       max,
       connect_timeout: Math.max(1, this.#options.connectTimeoutMs / 1_000),
       // Seconds. The default grows to twenty: too long for a queue that is back.

@@ -1,0 +1,48 @@
+/** A worker for the tests of guarantees. Its handlers write what they do to a table that the test reads. */
+import process from "node:process";
+import postgres from "postgres";
+import { openWorkerDriver, PgQueuer } from "../../mod.ts";
+import { text } from "./queue.ts";
+import type { WorkerProcessOptions } from "./worker_process.ts";
+
+const { dsn, names, heartbeatTimeoutMs = 30_000, shutdownTimeoutMs = 30_000, ...options } = JSON.parse(
+  process.env["WORKER"]!,
+) as { dsn: string; names: { schema: string; prefix: string } } & WorkerProcessOptions;
+
+const log = (message: string): void => console.error(message);
+const pgq = new PgQueuer(await openWorkerDriver(dsn), {
+  ...names,
+  logger: { debug: log, info: log, warn: log, error: log },
+});
+const sql = postgres(dsn, { max: 2, onnotice: () => {} });
+
+// Ends at once.
+pgq.entrypoint("quick", () => {});
+// Writes a row for each run, then takes as many milliseconds as the payload says.
+pgq.entrypoint("work", async (job) => {
+  await sql`insert into ${sql(names.schema)}.runs (job_id, pid) values (${job.id}, ${process.pid})`;
+  await new Promise((resolve) => setTimeout(resolve, Number(text(job.payload))));
+});
+// Runs until its signal aborts.
+pgq.entrypoint("until_aborted", async (job, { signal }) => {
+  await sql`insert into ${sql(names.schema)}.runs (job_id, pid) values (${job.id}, ${process.pid})`;
+  await new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+});
+// Never ends, whatever it is told.
+pgq.entrypoint("deaf", async (job) => {
+  await sql`insert into ${sql(names.schema)}.runs (job_id, pid) values (${job.id}, ${process.pid})`;
+  await new Promise(() => {});
+});
+
+process.on("SIGTERM", () => void pgq.stop());
+const run = pgq.run({
+  heartbeatTimeout: heartbeatTimeoutMs,
+  shutdownTimeout: shutdownTimeoutMs,
+  maxConcurrentTasks: options.maxConcurrentTasks,
+  ...(options.dequeueTimeoutMs === undefined ? {} : { dequeueTimeout: options.dequeueTimeoutMs }),
+});
+console.log("ready");
+await run;
+await sql.end({ timeout: 1 });
+// A handler that goes on would keep the process alive.
+process.exit(0);
