@@ -122,16 +122,22 @@ WITH ready AS (
         FOR UPDATE SKIP LOCKED
     ) AS job
 ), due AS (
-    SELECT job.place, job.id, job.priority
-    FROM unnest($2::text::text[]) AS wanted(entrypoint)
-    CROSS JOIN LATERAL (
-        SELECT ctid AS place, id, priority FROM {queue_table}
-        WHERE entrypoint = wanted.entrypoint AND status = 'queued' AND execute_after > created
-            AND execute_after <= now()
-        ORDER BY execute_after
-        LIMIT $1::int4
-        FOR UPDATE SKIP LOCKED
-    ) AS job
+    -- The thousand that are due longest, of each entrypoint: they are sorted, so there is a bound.
+    SELECT ctid AS place, id, priority FROM {queue_table}
+    WHERE status = 'queued' AND ctid = ANY (ARRAY(
+        SELECT job.place
+        FROM unnest($2::text::text[]) AS wanted(entrypoint)
+        CROSS JOIN LATERAL (
+            SELECT ctid AS place FROM {queue_table}
+            WHERE entrypoint = wanted.entrypoint AND status = 'queued' AND execute_after > created
+                AND execute_after <= now()
+            ORDER BY execute_after
+            LIMIT 1000
+        ) AS job
+    ))
+    ORDER BY priority DESC, id
+    LIMIT $1::int4
+    FOR UPDATE SKIP LOCKED
 ), claimed AS (
     UPDATE {queue_table}
     -- A claim without a seat clears the seat: a value left by another client could hit the index of seats.

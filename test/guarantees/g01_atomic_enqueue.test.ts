@@ -13,7 +13,9 @@ beforeEach(() => queue.clear());
 afterAll(() => queue.close());
 
 const articles = async (): Promise<number> =>
-  Number((await queue.sql`select count(*) from ${queue.sql(queue.names.schema)}.article`)[0]!["count"]);
+  Number(
+    (await queue.sql`select count(*) from ${queue.sql(queue.names.schema)}.article`)[0]!["count"],
+  );
 
 test("a job and the caller's row commit together", async () => {
   const before = await articles();
@@ -58,17 +60,23 @@ test("a savepoint that rolls back takes its jobs with it and leaves the others",
 
 test("a connection that dies before the commit leaves no job", async () => {
   const client = postgres(queue.dsn, { max: 1, onnotice: () => {} });
-
-  const failed = client.begin(async (tx) => {
+  const backend = deferred<number>();
+  client.begin(async (tx) => {
     await getQueue(tx, queue.names).enqueue("index", null);
-    const [backend] = await tx`select pg_backend_pid() as pid`;
-    await queue.sql`select pg_terminate_backend(${backend!["pid"]})`;
-    await tx`select 1`;
-  });
+    const [row] = await tx`select pg_backend_pid() as pid`;
+    backend.resolve(row!["pid"]);
+    await new Promise(() => {});
+  }).catch(() => {});
+  const pid = await backend.promise;
 
-  await expect(failed).rejects.toThrow();
-  await client.end();
+  await client.end({ timeout: 0 });
+
+  await until(
+    "the server has noticed",
+    async () => (await queue.sql`select 1 from pg_stat_activity where pid = ${pid}`).length === 0,
+  );
   expect(await queue.rows()).toEqual([]);
+  expect(await queue.log()).toEqual([]);
 });
 
 test("a running worker does not see a job before its commit", async () => {

@@ -39,7 +39,9 @@ test("no job is lost when a worker is killed ten times", async () => {
     const claimed = Math.random() * 40;
     await until("the victim has run some jobs", async () => {
       const [row] = await queue.sql`
-        select count(*)::int as runs from ${queue.sql(queue.names.schema)}.runs where pid = ${victim.pid}`;
+        select count(*)::int as runs from ${
+        queue.sql(queue.names.schema)
+      }.runs where pid = ${victim.pid}`;
       return row!["runs"] > claimed || await done() === JOBS;
     });
     victim.kill("SIGKILL");
@@ -59,7 +61,9 @@ test("no job is lost when a worker is killed ten times", async () => {
     if (row.status === "picked") claims.set(row.job_id, (claims.get(row.job_id) ?? 0) + 1);
   }
   const runs = await queue.sql`
-    select job_id::int, count(*)::int as runs from ${queue.sql(queue.names.schema)}.runs group by job_id`;
+    select job_id::int, count(*)::int as runs from ${
+    queue.sql(queue.names.schema)
+  }.runs group by job_id`;
   expect(runs.length).toBe(JOBS);
   expect(runs.filter((row) => row["runs"] > claims.get(row["job_id"])!)).toEqual([]);
   // The kills did hit: some jobs were taken over.

@@ -2,13 +2,21 @@
 import { randomBytes } from "node:crypto";
 import process from "node:process";
 import postgres, { type Sql } from "postgres";
-import { fromPostgresJs, openWorkerDriver, PgQueuer, type PgQueuerOptions, Queries } from "../../mod.ts";
+import {
+  fromPostgresJs,
+  openWorkerDriver,
+  PgQueuer,
+  type PgQueuerOptions,
+  Queries,
+} from "../../mod.ts";
 
 /** The DSN of the test database. */
 export function testDsn(): string {
   const dsn = process.env["PGQ_TEST_DSN"];
   if (dsn) return dsn;
-  throw new Error('PGQ_TEST_DSN is not set: run the tests with "npm test", which starts a database');
+  throw new Error(
+    'PGQ_TEST_DSN is not set: run the tests with "npm test", which starts a database',
+  );
 }
 
 /** One row of the log. */
@@ -63,7 +71,9 @@ export async function openTestQueue(dsn: string = testDsn()): Promise<TestQueue>
   const logTable = `${table}_log`;
   const log = async (): Promise<LogRow[]> => {
     const rows = await sql<LogRow[]>`
-      select job_id::int, status::text, entrypoint, traceback, created from ${sql(logTable)} order by id`;
+      select job_id::int, status::text, entrypoint, traceback, created from ${
+      sql(logTable)
+    } order by id`;
     return Array.from(rows);
   };
   return {
@@ -79,7 +89,9 @@ export async function openTestQueue(dsn: string = testDsn()): Promise<TestQueue>
     },
     async rows(): Promise<QueueRow[]> {
       const rows = await sql<QueueRow[]>`
-        select id::int, status::text, priority, attempts, queue_manager_id from ${sql(table)} order by id`;
+        select id::int, status::text, priority, attempts, queue_manager_id from ${
+        sql(table)
+      } order by id`;
       return Array.from(rows);
     },
     async history(jobId: number): Promise<string[]> {

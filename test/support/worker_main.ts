@@ -5,9 +5,10 @@ import { openWorkerDriver, PgQueuer } from "../../mod.ts";
 import { text } from "./queue.ts";
 import type { WorkerProcessOptions } from "./worker_process.ts";
 
-const { dsn, names, heartbeatTimeoutMs = 30_000, shutdownTimeoutMs = 30_000, ...options } = JSON.parse(
-  process.env["WORKER"]!,
-) as { dsn: string; names: { schema: string; prefix: string } } & WorkerProcessOptions;
+const { dsn, names, heartbeatTimeoutMs = 30_000, shutdownTimeoutMs = 30_000, ...options } = JSON
+  .parse(
+    process.env["WORKER"]!,
+  ) as { dsn: string; names: { schema: string; prefix: string } } & WorkerProcessOptions;
 
 const log = (message: string): void => console.error(message);
 const pgq = new PgQueuer(await openWorkerDriver(dsn), {

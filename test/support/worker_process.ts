@@ -47,7 +47,9 @@ export async function startWorkerProcess(
   });
   let stderr = "";
   child.stderr!.on("data", (chunk) => stderr += chunk);
-  const exited = new Promise<number | null>((resolve) => child.once("exit", (code) => resolve(code)));
+  const exited = new Promise<number | null>((resolve) =>
+    child.once("exit", (code) => resolve(code))
+  );
   await ready(child, exited, () => stderr);
   return {
     pid: child.pid!,

@@ -1,0 +1,117 @@
+/** G3: a worker that lost its lease changes nothing, and its handler's signal aborts. */
+import { randomUUID } from "node:crypto";
+import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { fromPostgresJs, type Job, LeaseLostError, resolveSettings } from "../../mod.ts";
+import { QueueStore } from "../../src/queries/queue.ts";
+import { Statements } from "../../src/sql/render.ts";
+import { tracebackOf } from "../../src/traceback.ts";
+import { deferred, openTestQueue, type TestQueue, until } from "../support/queue.ts";
+
+let queue: TestQueue;
+let store: QueueStore;
+beforeAll(async () => {
+  queue = await openTestQueue();
+  store = new QueueStore(fromPostgresJs(queue.sql), new Statements(resolveSettings(queue.names)));
+});
+beforeEach(() => queue.clear());
+afterAll(() => queue.close());
+
+/** A job that `loser` claimed and `winner` took over. */
+async function takenOver(): Promise<{ job: Job; loser: string; winner: string }> {
+  const [loser, winner] = [randomUUID(), randomUUID()];
+  await queue.queries.enqueue("work", null);
+  const [job] = await store.dequeue(1, ["work"], loser);
+  await queue.sql`update ${queue.sql(queue.table)} set heartbeat = now() - interval '1 minute'`;
+  const taken = await store.takeOver(1, ["work"], winner, 30_000, []);
+  expect(taken.map(({ id }) => id)).toEqual([job!.id]);
+  return { job: job!, loser, winner };
+}
+
+const writes: [string, (job: Job, id: string) => Promise<number[]>][] = [
+  [
+    "acknowledge",
+    (job, id) => store.acknowledge([{ jobId: job.id, status: "successful", traceback: null }], id),
+  ],
+  [
+    "hold",
+    (job, id) => store.hold([{ jobId: job.id, traceback: tracebackOf(new Error("x"), job) }], id),
+  ],
+  ["release", (job, id) => store.release([job.id], id)],
+  ["release_unknown", (_, id) => store.releaseUnknown([], id)],
+  ["heartbeat", (job, id) => store.heartbeat([job.id], id)],
+];
+
+test.each(writes)("%s by a worker that lost its lease changes nothing", async (_, write) => {
+  const { job, loser, winner } = await takenOver();
+  const before = await queue.sql`select * from ${queue.sql(queue.table)}`;
+  const logBefore = await queue.log();
+
+  const changed = await write(job, loser);
+
+  expect(changed).toEqual([]);
+  expect(await queue.sql`select * from ${queue.sql(queue.table)}`).toEqual(before);
+  expect(await queue.log()).toEqual(logBefore);
+  // The same write by the worker that holds the lease does change something.
+  expect(await write(job, winner)).toEqual([job.id]);
+});
+
+test("a running handler's signal aborts when the lease is lost, and its outcome is dropped", async () => {
+  const pgq = await queue.worker();
+  const started = deferred<Job>();
+  const aborted = deferred<unknown>();
+  pgq.entrypoint("work", async (job, { signal }) => {
+    started.resolve(job);
+    await new Promise((resolve) => signal.addEventListener("abort", resolve));
+    aborted.resolve(signal.reason);
+  });
+  const run = pgq.run({ heartbeatTimeout: 600 });
+  await queue.queries.enqueue("work", null);
+  const job = await started.promise;
+
+  const thief = randomUUID();
+  await queue.sql`update ${
+    queue.sql(queue.table)
+  } set queue_manager_id = ${thief}, heartbeat = now() + interval '1 hour'`;
+
+  expect(await aborted.promise).toBeInstanceOf(LeaseLostError);
+  await pgq.stop();
+  await run;
+  expect(await queue.rows()).toMatchObject([{
+    id: job.id,
+    status: "picked",
+    queue_manager_id: thief,
+  }]);
+  expect(await queue.history(job.id)).toEqual(["queued", "picked"]);
+});
+
+test("the older attempt aborts when the same worker has claimed the job again", async () => {
+  const pgq = await queue.worker();
+  const attempts: { job: Job; signal: AbortSignal; end: () => void }[] = [];
+  pgq.entrypoint("work", async (job, { signal }) => {
+    const { promise, resolve } = deferred();
+    attempts.push({ job, signal, end: resolve });
+    await promise;
+  });
+  const run = pgq.run();
+  const id = await queue.queries.enqueue("work", null);
+  await until("the first attempt runs", () => attempts.length === 1);
+
+  await queue.sql`
+    update ${
+    queue.sql(queue.table)
+  } set status = 'queued', queue_manager_id = null where id = ${id}`;
+  // Any job wakes the worker.
+  await queue.queries.enqueue("other", null);
+  await until("the second attempt runs", () => attempts.length === 2);
+
+  expect(attempts[0]!.signal.reason).toBeInstanceOf(LeaseLostError);
+  expect(attempts[1]!.signal.aborted).toBe(false);
+  attempts[0]!.end();
+  // The older attempt ended first: were it acknowledged, the row would be gone before the newer one ends.
+  await queue.sql`select pg_sleep(0.1)`;
+  expect(await queue.history(id!)).toEqual(["queued", "picked", "picked"]);
+  attempts[1]!.end();
+  await pgq.stop();
+  await run;
+  expect(await queue.history(id!)).toEqual(["queued", "picked", "picked", "successful"]);
+});
