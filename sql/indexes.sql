@@ -56,8 +56,8 @@ CREATE INDEX IF NOT EXISTS {queue_table_log_name}_created ON {queue_table_log} (
 -- Python: its dashboard.
 CREATE INDEX IF NOT EXISTS {queue_table_log_name}_status ON {queue_table_log} (status);
 
--- The row that an aggregation adds to. The expression is part of the contract: ON CONFLICT must spell it the same.
+-- The row that an aggregation adds to. Spelt with timezone() as the Python project does, whose `upgrade` compares the text.
 CREATE UNIQUE INDEX IF NOT EXISTS {statistics_table_name}_unique_count ON {statistics_table}
-    (priority, date_trunc('sec', created AT TIME ZONE 'UTC'), status, entrypoint);
+    (priority, date_trunc('sec', timezone('UTC', created)), status, entrypoint);
 
 CREATE INDEX IF NOT EXISTS {statistics_table_name}_created ON {statistics_table} (created);

@@ -162,7 +162,8 @@ export class SchemaStore {
         scripts.install,
         ...steps,
         scripts.indexes,
-        scripts.notify,
+        // A function of the Python project sends the same: replacing it would only make the two take turns.
+        ...(this.#notifies(catalog) ? [] : [scripts.notify]),
         ...(fresh && this.#settings.durability !== "durable" ? [durability] : []),
       ]);
     } catch (error) {
@@ -201,6 +202,11 @@ export class SchemaStore {
     if (!catalog.functions.has(settings.function)) missing.push(`function ${settings.function}`);
     if (!catalog.triggers.has(settings.trigger)) missing.push(`trigger ${settings.trigger}`);
     return missing;
+  }
+
+  #notifies(catalog: Catalog): boolean {
+    const { function: name, trigger } = this.#settings;
+    return catalog.functions.has(name) && catalog.triggers.has(trigger);
   }
 
   /** Throws if a relation or type has one of our names and is something else. */

@@ -1,0 +1,261 @@
+import { randomBytes } from "node:crypto";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import postgres, { type Sql } from "postgres";
+import { fromPostgresJs, openWorkerDriver, PgQueuer, Queries, SchemaError } from "../mod.ts";
+import { olderSchemas } from "./support/older_schemas.ts";
+import { testDsn } from "./support/queue.ts";
+
+/** Roles and schemas are made here and dropped at the end. */
+const run = randomBytes(4).toString("hex");
+let sql: Sql;
+const made: string[] = [];
+beforeAll(() => {
+  sql = postgres(testDsn(), { max: 4, onnotice: () => {} });
+});
+afterAll(async () => {
+  for (const schema of made) await sql`drop schema if exists ${sql(schema)} cascade`;
+  for (const role of [`reader_${run}`, `owner_${run}`]) {
+    const known = await sql`select 1 from pg_roles where rolname = ${role}`;
+    if (known.length === 0) continue;
+    await sql`drop owned by ${sql(role)} cascade`;
+    await sql`drop role ${sql(role)}`;
+  }
+  await sql.end();
+});
+
+/** A schema of its own, made by `install` or by a script of the test. */
+function schema(): { name: string; queries: Queries } {
+  const name = `schema_${randomBytes(4).toString("hex")}`;
+  made.push(name);
+  return { name, queries: new Queries(fromPostgresJs(sql), { schema: name }) };
+}
+
+/** What the catalog says of a schema's tables, without the schema's own name and the order of columns. */
+async function catalog(name: string): Promise<unknown> {
+  const columns = await sql`
+    select table_name, column_name, data_type, is_nullable, column_default, is_identity
+    from information_schema.columns where table_schema = ${name}
+      and column_name <> 'time_in_queue' order by table_name, column_name`;
+  const indexes =
+    await sql`select indexname, indexdef from pg_indexes where schemaname = ${name} order by indexname`;
+  const triggers = await sql`
+    select pg_get_triggerdef(pg_trigger.oid) as text from pg_trigger join pg_class on pg_class.oid = tgrelid
+    where relnamespace = ${name}::regnamespace and not tgisinternal`;
+  const labels = await sql`
+    select enumlabel from pg_enum join pg_type on pg_type.oid = enumtypid
+    where typnamespace = ${name}::regnamespace and typname = 'pgqueuer_status' order by enumlabel`;
+  const sequences = await sql`
+    select sequencename, data_type::text from pg_sequences where schemaname = ${name} order by sequencename`;
+  const text = JSON.stringify({ columns, indexes, triggers, labels, sequences }, null, 1);
+  return JSON.parse(text.replaceAll(`${name}.`, ""));
+}
+
+test("install creates everything once, then changes nothing and says so", async () => {
+  const { queries } = schema();
+
+  const first = await queries.install();
+  const second = await queries.install();
+
+  expect(first).toEqual({ outcome: "installed", added: [] });
+  expect(second).toEqual({ outcome: "unchanged", added: [] });
+  expect(await queries.verify("present")).toEqual([]);
+});
+
+test("uninstall removes what install created and leaves the schema", async () => {
+  const { name, queries } = schema();
+  await queries.install();
+  await sql`create table ${sql(name)}.mine (id int)`;
+
+  const removed = await queries.uninstall();
+  const again = await queries.uninstall();
+
+  expect(removed).toHaveLength(4);
+  expect(again).toEqual([]);
+  expect(await queries.verify("absent")).toEqual([]);
+  const left = await sql`
+    select relname from pg_class where relnamespace = ${name}::regnamespace and relkind <> 'i'`;
+  expect(left.map((row) => row["relname"])).toEqual(["mine"]);
+  const types =
+    await sql`select 1 from pg_type where typnamespace = ${name}::regnamespace and typtype = 'e'`;
+  expect(types).toHaveLength(0);
+});
+
+test.each(olderSchemas)(
+  "install upgrades %s in place to the catalog of a fresh install",
+  async (_, script) => {
+    const fresh = schema();
+    await fresh.queries.install();
+    const older = schema();
+    await sql.unsafe(
+      `create schema ${older.name}; set search_path = ${older.name}; ${script}; reset search_path`,
+    );
+
+    const first = await older.queries.install();
+    const second = await older.queries.install();
+
+    expect(first.outcome).toBe("upgraded");
+    expect(first.added.length).toBeGreaterThan(0);
+    expect(second).toEqual({ outcome: "unchanged", added: [] });
+    expect(await catalog(older.name)).toEqual(await catalog(fresh.name));
+    // The job that was there runs, and the id after it fits eight bytes.
+    await sql`select setval(${`${older.name}.pgqueuer_id_seq`}, 3000000000)`;
+    expect(await older.queries.enqueue("old", null)).toBe(3_000_000_001);
+    const pgq = new PgQueuer(await openWorkerDriver(testDsn()), { schema: older.name });
+    const payloads: unknown[] = [];
+    pgq.entrypoint("old", (job) => void payloads.push(job.payload));
+    await pgq.run({ mode: "drain" });
+    expect(payloads).toEqual([new Uint8Array([1]), null]);
+  },
+);
+
+test("an upgrade adds a dropped index or trigger again", async () => {
+  const { name, queries } = schema();
+  await queries.install();
+  await sql`drop index ${sql(name)}.pgqueuer_ready_idx`;
+  await sql`drop trigger tg_pgqueuer_changed on ${sql(name)}.pgqueuer`;
+  expect(await queries.verify("present")).toEqual([
+    "index pgqueuer_ready_idx",
+    "trigger tg_pgqueuer_changed",
+  ]);
+
+  const upgraded = await queries.install();
+
+  expect(upgraded.added).toEqual(["index pgqueuer_ready_idx", "trigger tg_pgqueuer_changed"]);
+  expect(await queries.verify("present")).toEqual([]);
+});
+
+test("two installers at once both succeed", async () => {
+  const { queries } = schema();
+
+  const results = await Promise.all([queries.install(), queries.install(), queries.install()]);
+
+  expect(results.every(({ outcome }) => ["installed", "upgraded", "unchanged"].includes(outcome)))
+    .toBe(true);
+  expect(await queries.verify("present")).toEqual([]);
+});
+
+test.each([
+  [
+    "a table",
+    "create table pgqueuer (id int, note text)",
+    /table "pgqueuer" is not ours.*priority/,
+  ],
+  ["a view", "create view pgqueuer as select 1 as id", /"pgqueuer" is not ours.*not a table/],
+  [
+    "a log table",
+    "create table pgqueuer_log (id int, line text)",
+    /table "pgqueuer_log" is not ours/,
+  ],
+  ["a type", "create type pgqueuer_status as (a int)", /type "pgqueuer_status" is not ours/],
+  [
+    "an enum",
+    "create type pgqueuer_status as enum ('open', 'closed')",
+    /type "pgqueuer_status" is not ours/,
+  ],
+])(
+  "install over %s of the same name is refused with nothing changed",
+  async (_, script, message) => {
+    const { name, queries } = schema();
+    await sql.unsafe(
+      `create schema ${name}; set search_path = ${name}; ${script}; reset search_path`,
+    );
+    const before = await catalog(name);
+
+    await expect(queries.install()).rejects.toThrow(message);
+    await expect(queries.install()).rejects.toThrow(/--prefix or --schema/);
+    await expect(queries.uninstall()).rejects.toThrow(SchemaError);
+
+    expect(await catalog(name)).toEqual(before);
+  },
+);
+
+test("a prefix makes room for two queues in one schema", async () => {
+  const { name, queries } = schema();
+  const other = new Queries(fromPostgresJs(sql), { schema: name, prefix: "other_" });
+
+  await queries.install();
+  await other.install();
+  await queries.uninstall();
+
+  expect(await other.verify("present")).toEqual([]);
+  expect(await other.enqueue("work", null)).toBe(1);
+});
+
+test.each(
+  [
+    ["durable", ["p", "p", "p", "p"]],
+    ["balanced", ["p", "u", "p", "u"]],
+    ["volatile", ["u", "u", "u", "u"]],
+  ] as const,
+)("durability %s decides which tables survive a crash", async (durability, persistence) => {
+  const { name } = schema();
+
+  await new Queries(fromPostgresJs(sql), { schema: name, durability }).install();
+
+  const tables = await sql`
+    select relpersistence::text as kind from pg_class
+    where relnamespace = ${name}::regnamespace and relkind = 'r' order by relname`;
+  expect(tables.map((table) => table["kind"])).toEqual([...persistence]);
+});
+
+test("a role without rights gets an error that names the missing grant", async () => {
+  const { name, queries } = schema();
+  await queries.install();
+  const role = `reader_${run}`;
+  await sql.unsafe(`create role ${role} login password 'secret-${run}'`);
+  const url = new URL(testDsn());
+  url.username = role;
+  url.password = `secret-${run}`;
+  const client = postgres(url.href, { max: 1, onnotice: () => {} });
+  const theirs = new Queries(fromPostgresJs(client), { schema: name });
+  const start = async (): Promise<void> => {
+    const pgq = new PgQueuer(await openWorkerDriver(url.href), { schema: name });
+    pgq.entrypoint("work", () => {});
+    await pgq.run({ mode: "drain" });
+  };
+
+  await expect(start()).rejects.toThrow(`GRANT USAGE ON SCHEMA ${name} TO ${role}`);
+  await expect(theirs.enqueue("work", null)).rejects.toThrow(`GRANT USAGE ON SCHEMA ${name}`);
+  await sql.unsafe(`grant usage on schema ${name} to ${role}`);
+  await expect(theirs.enqueue("work", null)).rejects.toThrow(/GRANT .* TO <role>/);
+  await expect(start()).rejects.toThrow(`GRANT SELECT ON ${name}.pgqueuer TO ${role}`);
+  await sql.unsafe(
+    `grant select, insert, update, delete on all tables in schema ${name} to ${role}`,
+  );
+  await expect(theirs.enqueue("work", null)).rejects.toThrow("GRANT USAGE ON SEQUENCE");
+  await sql.unsafe(`grant usage on all sequences in schema ${name} to ${role}`);
+  expect(await theirs.enqueue("work", null)).toBeGreaterThan(0);
+  await start();
+
+  // Installing: into a schema where they may not create, a schema that they may not make, tables that are not theirs.
+  await sql`drop index ${sql(name)}.pgqueuer_ready_idx`;
+  await expect(theirs.install()).rejects.toThrow(
+    `GRANT USAGE, CREATE ON SCHEMA ${name} TO ${role}`,
+  );
+  await sql.unsafe(`grant create on schema ${name} to ${role}`);
+  await expect(theirs.install()).rejects.toThrow(/table "pgqueuer.*" belongs to role/);
+  await expect(theirs.uninstall()).rejects.toThrow(/belongs to role/);
+  const elsewhere = new Queries(fromPostgresJs(client), { schema: `none_${run}` });
+  await expect(elsewhere.install()).rejects.toThrow(/GRANT CREATE ON DATABASE/);
+  await expect(elsewhere.install({ createSchema: false })).rejects.toThrow(
+    `CREATE SCHEMA none_${run}`,
+  );
+  await client.end();
+});
+
+test("a worker and a producer without tables say what to run", async () => {
+  const { name, queries } = schema();
+  const start = async (): Promise<void> => {
+    const pgq = new PgQueuer(await openWorkerDriver(testDsn()), { schema: name });
+    pgq.entrypoint("work", () => {});
+    await pgq.run({ mode: "drain" });
+  };
+
+  await expect(start()).rejects.toThrow(
+    /table "pgqueuer" is missing in schema .*: run "pgq install"/,
+  );
+  await expect(queries.enqueue("work", null)).rejects.toThrow(/run "pgq install/);
+  await queries.install();
+  await sql`alter table ${sql(name)}.pgqueuer drop column slot`;
+  await expect(start()).rejects.toThrow(/column pgqueuer\.slot.*run "pgq install" to upgrade/);
+});
