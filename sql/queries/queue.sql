@@ -116,7 +116,7 @@ WITH ready AS (
     FROM unnest($2::text::text[]) AS wanted(entrypoint)
     CROSS JOIN LATERAL (
         SELECT ctid AS place, id, priority FROM {queue_table}
-        WHERE entrypoint = wanted.entrypoint AND status = 'queued' AND execute_after <= created
+        WHERE entrypoint COLLATE "C" = wanted.entrypoint AND status = 'queued' AND execute_after <= created
         ORDER BY priority DESC, id
         LIMIT $1::int4
         FOR UPDATE SKIP LOCKED
@@ -129,7 +129,7 @@ WITH ready AS (
         FROM unnest($2::text::text[]) AS wanted(entrypoint)
         CROSS JOIN LATERAL (
             SELECT ctid AS place FROM {queue_table}
-            WHERE entrypoint = wanted.entrypoint AND status = 'queued' AND execute_after > created
+            WHERE entrypoint COLLATE "C" = wanted.entrypoint AND status = 'queued' AND execute_after > created
                 AND execute_after <= now()
             ORDER BY execute_after
             LIMIT 1000
@@ -199,7 +199,9 @@ SELECT
         SELECT 1 FROM unnest($1::text::text[]) AS wanted(entrypoint)
         CROSS JOIN LATERAL (
             SELECT 1 FROM {queue_table}
-            WHERE entrypoint = wanted.entrypoint AND status = 'queued' AND execute_after <= created
+            WHERE entrypoint COLLATE "C" = wanted.entrypoint AND status = 'queued' AND execute_after <= created
+            -- Any would do. The order makes the planner read the index and not the table from its start.
+            ORDER BY priority DESC, id
             LIMIT 1
         ) AS job
     ) AS ready,
@@ -208,7 +210,7 @@ SELECT
         FROM unnest($1::text::text[]) AS wanted(entrypoint)
         CROSS JOIN LATERAL (
             SELECT execute_after FROM {queue_table}
-            WHERE entrypoint = wanted.entrypoint AND status = 'queued' AND execute_after > created
+            WHERE entrypoint COLLATE "C" = wanted.entrypoint AND status = 'queued' AND execute_after > created
             ORDER BY execute_after
             LIMIT 1
         ) AS job

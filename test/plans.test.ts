@@ -1,0 +1,129 @@
+/** Guards the plans of the hot statements: what they touch does not grow with what stands in the queue. */
+import { randomUUID } from "node:crypto";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { ReservedSql } from "postgres";
+import { resolveSettings } from "../mod.ts";
+import { type StatementName, Statements } from "../src/sql/render.ts";
+import { openTestQueue, type TestQueue } from "./support/queue.ts";
+
+const LIMIT = 10;
+
+let queue: TestQueue;
+let session: ReservedSql;
+let statements: Statements;
+const me = randomUUID();
+let picked: number[];
+
+beforeAll(async () => {
+  queue = await openTestQueue();
+  statements = new Statements(resolveSettings(queue.names));
+  session = await queue.sql.reserve();
+  const table = session(queue.table);
+  // Statistics come only when the test asks for them.
+  await session`alter table ${table} set (autovacuum_enabled = off)`;
+  await session`
+    insert into ${table} (status, entrypoint, priority, execute_after)
+    select 'queued', 'work', n % 5, now() + interval '1 day' from generate_series(1, 20000) n`;
+  await session`
+    insert into ${table} (status, entrypoint, priority) select 'failed', 'work', 9 from generate_series(1, 10000)`;
+  await session`
+    insert into ${table} (status, entrypoint, priority)
+    select 'queued', case when n % 2 = 0 then 'work' else 'other' end, n % 5 from generate_series(1, 100000) n`;
+  const rows = await session`
+    insert into ${table} (status, entrypoint, priority, queue_manager_id)
+    select 'picked', 'work', 0, ${me} from generate_series(1, 100) returning id::int`;
+  picked = rows.map((row) => row["id"] as number);
+}, 60_000);
+afterAll(async () => {
+  session?.release();
+  await queue?.close();
+});
+
+interface PlanNode {
+  "Node Type": string;
+  "Relation Name"?: string;
+  "Index Name"?: string;
+  "Actual Rows": number;
+  "Actual Loops": number;
+  "Rows Removed by Filter"?: number;
+  "Plans"?: PlanNode[];
+}
+
+function scansOf(node: PlanNode, table: string): PlanNode[] {
+  const own = node["Relation Name"] === table && node["Node Type"].includes("Scan") ? [node] : [];
+  return [...own, ...(node.Plans ?? []).flatMap((child) => scansOf(child, table))];
+}
+
+/** Runs a statement under EXPLAIN and takes its effects back. */
+async function explain(
+  name: StatementName,
+  kinds: string,
+  values: string,
+  planMode: string,
+): Promise<PlanNode[]> {
+  await session.unsafe(`set plan_cache_mode = ${planMode}`);
+  await session.unsafe(`prepare hot(${kinds}) as ${statements.get(name)}`);
+  await session.unsafe("begin");
+  const [row] = await session.unsafe(`explain (analyze, format json) execute hot(${values})`);
+  await session.unsafe("rollback");
+  await session.unsafe("deallocate hot");
+  const [{ Plan }] = row!["QUERY PLAN"] as [{ Plan: PlanNode }];
+  return scansOf(Plan, `${queue.names.prefix}pgqueuer`);
+}
+
+const ids = (): string => `'{${picked.slice(0, LIMIT).join(",")}}'`;
+const hot: [StatementName, string, () => string][] = [
+  ["dequeue", "int4, text, uuid", () => `${LIMIT}, '{work,other}', '${randomUUID()}'`],
+  [
+    "take_over",
+    "int4, text, uuid, float8, text",
+    () => `${LIMIT}, '{work}', '${randomUUID()}', 0, '{}'`,
+  ],
+  ["look_ahead", "text, float8, text", () => `'{work,other}', 30000, null`],
+  ["heartbeat", "text, uuid", () => `${ids()}, '${me}'`],
+  [
+    "acknowledge",
+    "text, text, text, uuid",
+    () =>
+      `${ids()}, '{${Array(LIMIT).fill("successful")}}', '{${Array(LIMIT).fill("NULL")}}', '${me}'`,
+  ],
+  ["hold", "text, text, uuid", () => `${ids()}, '{${Array(LIMIT).fill("NULL")}}', '${me}'`],
+  ["release", "text, uuid", () => `${ids()}, '${me}'`],
+  ["release_unknown", "text, uuid", () => `${ids()}, '${me}'`],
+];
+
+for (const analyzed of [false, true]) {
+  test.each(hot)(
+    `%s touches few rows ${analyzed ? "after" : "before"} ANALYZE`,
+    async (name, kinds, values) => {
+      if (analyzed) await session`analyze ${session(queue.table)}`;
+      for (const planMode of ["force_custom_plan", "force_generic_plan"]) {
+        const scans = await explain(name, kinds, values(), planMode);
+
+        expect(scans.length).toBeGreaterThan(0);
+        for (const scan of scans) {
+          expect(scan["Node Type"]).not.toBe("Seq Scan");
+          // At most all picked jobs, whose number is bounded by what the fleet runs at once. Never the queue.
+          const touched = (scan["Actual Rows"] + (scan["Rows Removed by Filter"] ?? 0)) *
+            scan["Actual Loops"];
+          expect(touched).toBeLessThanOrEqual(200);
+        }
+      }
+    },
+  );
+}
+
+test("a claim reads the two partial indexes, from the front of each entrypoint", async () => {
+  const scans = await explain(
+    "dequeue",
+    "int4, text, uuid",
+    `${LIMIT}, '{work,other}', '${me}'`,
+    "auto",
+  );
+
+  const indexes = scans.flatMap((scan) => scan["Index Name"] ?? []).sort();
+  expect(indexes).toEqual([
+    `${queue.names.prefix}pgqueuer_deferred_idx`,
+    `${queue.names.prefix}pgqueuer_ready_idx`,
+  ]);
+});
