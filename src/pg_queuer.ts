@@ -52,7 +52,7 @@ export interface EntrypointOptions {
  */
 export class PgQueuer implements AsyncDisposable {
   readonly #driver: Driver;
-  readonly #logger: Logger;
+  readonly #logger: Logger | undefined;
   readonly #settings: Settings;
   readonly #entrypoints = new Map<string, Entrypoint>();
   /** The run under way. */
@@ -74,7 +74,7 @@ export class PgQueuer implements AsyncDisposable {
         }, write new PgQueuer(await openWorkerDriver(dsn))`,
       );
     }
-    const { logger = silentLogger, ...settings } = options;
+    const { logger, ...settings } = options;
     this.#driver = driver;
     this.#logger = logger;
     this.#settings = resolveSettings(settings);
@@ -171,7 +171,7 @@ export class PgQueuer implements AsyncDisposable {
     run: { manager: QueueManager | undefined },
   ): Promise<void> {
     const queueManagerId = crypto.randomUUID();
-    const logger = this.#logger;
+    const logger = this.#logger ?? options.logger ?? silentLogger;
     const queue = new QueueStore(this.#driver, new Statements(this.#settings));
     const listener = new Listener({
       driver: this.#driver,

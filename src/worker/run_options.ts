@@ -1,4 +1,5 @@
 import { type Duration, toMs } from "../duration.ts";
+import type { Logger } from "../logger.ts";
 import { integerAtLeast, knownOptions, oneOf, shown } from "../validate.ts";
 
 /** Options for {@linkcode PgQueuer.run}. */
@@ -32,6 +33,8 @@ export interface RunOptions {
    * @default {100}
    */
   maxConcurrentTasks?: number | undefined;
+  /** Where to write what the worker does, if the {@linkcode PgQueuer} was given no logger. @default nowhere */
+  logger?: Logger | undefined;
   /**
    * What to do once no job is ready: `"continuous"` waits for more, `"drain"` returns when every handler has settled and
    * there is still none. A drain does not wait for deferred jobs, nor for those of other workers.
@@ -55,6 +58,7 @@ export interface ResolvedRunOptions {
   readonly batchSize: number;
   readonly dequeueTimeoutMs: number;
   readonly heartbeatTimeoutMs: number;
+  readonly logger: Logger | undefined;
   readonly maxConcurrentTasks: number;
   readonly mode: "continuous" | "drain";
   readonly shutdownTimeoutMs: number;
@@ -78,6 +82,7 @@ export function resolveRunOptions(options: RunOptions = {}): ResolvedRunOptions 
     "batchSize",
     "dequeueTimeout",
     "heartbeatTimeout",
+    "logger",
     "maxConcurrentTasks",
     "mode",
     "shutdownTimeout",
@@ -95,6 +100,7 @@ export function resolveRunOptions(options: RunOptions = {}): ResolvedRunOptions 
       : atMostBatch(integerAtLeast("batchSize", batchSize, 1)),
     dequeueTimeoutMs: positive("dequeueTimeout", options.dequeueTimeout ?? { seconds: 30 }),
     heartbeatTimeoutMs: heartbeatTimeout(options.heartbeatTimeout ?? { seconds: 30 }),
+    logger: options.logger,
     maxConcurrentTasks: integerAtLeast("maxConcurrentTasks", maxConcurrentTasks, 1),
     mode: oneOf("mode", options.mode ?? "continuous", ["continuous", "drain"]),
     shutdownTimeoutMs: toMs("shutdownTimeout", options.shutdownTimeout ?? { seconds: 30 }),

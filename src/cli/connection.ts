@@ -1,0 +1,142 @@
+import { openWorkerDriver } from "../drivers/worker_driver.ts";
+import { normalizeDsn } from "../dsn.ts";
+import { Queries } from "../queries/queries.ts";
+import { resolveSettings, type Settings, type SettingsOptions } from "../settings.ts";
+import { CliError, type Input, type Surroundings, UsageError } from "./command.ts";
+import { createLog } from "./log.ts";
+
+/** Variables with a DSN, in the order in which they count. */
+const DSN_VARIABLES = ["PGQUEUER_DSN", "PGDSN", "DATABASE_URL"] as const;
+
+/** Variables of libpq that say where the database is: with one of them no DSN is needed. */
+const TARGET_VARIABLES = ["PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGSERVICE"];
+
+/** What each variable of libpq is called in a DSN. */
+const LIBPQ: Readonly<Record<string, string>> = {
+  PGHOST: "host",
+  PGHOSTADDR: "hostaddr",
+  PGPORT: "port",
+  PGDATABASE: "dbname",
+  PGUSER: "user",
+  PGPASSWORD: "password",
+  PGSERVICE: "service",
+  PGSSLMODE: "sslmode",
+  PGCONNECT_TIMEOUT: "connect_timeout",
+  PGTARGETSESSIONATTRS: "target_session_attrs",
+};
+
+/** Where the database is, and who said so. */
+export interface ChosenDsn {
+  readonly dsn: string;
+  /** `--pg-dsn`, or the name of a variable. */
+  readonly source: string;
+  /** Parameters of the DSN that nothing here can obey. */
+  readonly dropped: readonly string[];
+}
+
+/**
+ * Chooses the DSN. Gives `undefined` where nothing names a database.
+ *
+ * @throws {UsageError} If `--pg-dsn` is no DSN.
+ * @throws {CliError} If a variable is none.
+ */
+export function chooseDsn(
+  flags: Input["flags"],
+  env: Surroundings["env"],
+): ChosenDsn | undefined {
+  if (flags.pgDsn !== undefined) return normalized(String(flags.pgDsn), "--pg-dsn", UsageError);
+
+  // A variable set to nothing is how a shell or a container unsets one.
+  const variable = DSN_VARIABLES.find((name) => env[name]);
+  if (variable !== undefined) return normalized(env[variable]!, variable, CliError);
+
+  const source = TARGET_VARIABLES.find((name) => env[name]);
+  if (source === undefined) return undefined;
+  const parameters = new URLSearchParams();
+  for (const [name, parameter] of Object.entries(LIBPQ)) {
+    if (env[name]) parameters.set(parameter, env[name]);
+  }
+  return normalized(`postgresql://?${parameters}`, source, CliError);
+}
+
+function normalized(
+  text: string,
+  source: string,
+  Refusal: typeof UsageError | typeof CliError,
+): ChosenDsn {
+  const dropped: string[] = [];
+  try {
+    const dsn = normalizeDsn(text, {
+      onDropped: (parameter, reason) =>
+        dropped.push(`Ignoring "${parameter}" of ${source}: ${reason}`),
+    });
+    return { dsn, source, dropped };
+  } catch (cause) {
+    if (!(cause instanceof TypeError)) throw cause;
+    throw new Refusal(`${cause.message} (from ${source})`, { cause });
+  }
+}
+
+/** The same, where a database must be named. */
+export function requireDsn(flags: Input["flags"], env: Surroundings["env"]): ChosenDsn {
+  const chosen = chooseDsn(flags, env);
+  if (chosen !== undefined) return chosen;
+  throw new UsageError(
+    "Cannot connect as no database is named: give --pg-dsn postgresql://user:password@host:5432/database, or set PGQUEUER_DSN or DATABASE_URL",
+  );
+}
+
+/**
+ * Names of the tables, from flags and environment.
+ *
+ * @throws {UsageError} If a flag is wrong.
+ * @throws {CliError} If a variable is.
+ */
+export function chooseSettings(
+  flags: Input["flags"],
+  env: Surroundings["env"],
+  more: SettingsOptions = {},
+): Settings {
+  const options = { ...more, ...settingsFlags(flags) };
+  try {
+    return resolveSettings(options, env);
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause;
+    try {
+      resolveSettings(options, {});
+    } catch {
+      throw new UsageError(cause.message, { cause });
+    }
+    throw new CliError(`${cause.message} (from the environment)`, { cause });
+  }
+}
+
+function settingsFlags(flags: Input["flags"]): SettingsOptions {
+  return {
+    ...(flags.prefix === undefined ? {} : { prefix: String(flags.prefix) }),
+    ...(flags.schema === undefined ? {} : { schema: String(flags.schema) }),
+  };
+}
+
+/** Runs `work` on the database that the command line or the environment names, then closes the connection. */
+export async function withQueries<T>(
+  { flags }: Input,
+  { env, say }: Surroundings,
+  work: (queries: Queries) => Promise<T>,
+  more: SettingsOptions = {},
+): Promise<T> {
+  const settings = chooseSettings(flags, env, more);
+  const { dsn, dropped } = requireDsn(flags, env);
+  for (const line of dropped) say(line);
+
+  const driver = await openWorkerDriver(dsn, {
+    maxConnections: 1,
+    applicationName: env.PGQUEUER_APPLICATION_NAME || "pgq",
+    logger: createLog("warning", say),
+  });
+  try {
+    return await work(new Queries(driver, settings));
+  } finally {
+    await driver.close();
+  }
+}

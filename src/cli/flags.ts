@@ -1,0 +1,114 @@
+import { z } from "zod";
+import type { Headers } from "../job.ts";
+import type { Durability } from "../settings.ts";
+import { UsageError } from "./command.ts";
+import { LEVELS, type LogLevel } from "./log.ts";
+
+/** A duration on the command line: seconds, as in the Python project's. In milliseconds here. */
+function seconds(zero: "or zero" | "not zero"): z.ZodType<number> {
+  const error = `a number of seconds ${zero === "or zero" ? ">=" : ">"} 0`;
+  return decimal(error)
+    .refine((value) => zero === "or zero" ? value >= 0 : value > 0, { error })
+    .transform((value) => value * 1_000);
+}
+
+function wholeNumber(min: number): z.ZodType<number> {
+  const error = `a whole number >= ${min}`;
+  return decimal(error).refine((value) => Number.isSafeInteger(value) && value >= min, { error });
+}
+
+function decimal(error: string): z.ZodType<number> {
+  return z.string().trim().regex(/^[+-]?(\d+\.?\d*|\.\d+)$/, { error }).transform(Number);
+}
+
+function choice<const T extends readonly string[]>(values: T): z.ZodType<T[number]> {
+  return z.string().transform((value) => value.toLowerCase())
+    .pipe(z.enum(values, { error: `one of ${values.join(", ")}` }));
+}
+
+const headersObject = z.string().transform(
+  (text, context): Headers => {
+    try {
+      const value: unknown = JSON.parse(text);
+      if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+        return value as Headers;
+      }
+    } catch {
+      // Said below.
+    }
+    context.addIssue({ code: "custom", message: 'a JSON object such as {"trace":"42"}' });
+    return z.NEVER;
+  },
+);
+
+/** What the flags mean, by their camelCase name. Durations are milliseconds. */
+interface FlagTypes {
+  readonly durability: Durability;
+  readonly createSchema: boolean;
+  readonly expect: "present" | "absent";
+  readonly dedupeKey: string;
+  readonly onConflict: "raise" | "skip";
+  readonly priority: number;
+  readonly delay: number;
+  readonly headers: Headers;
+  readonly dequeueTimeout: number;
+  readonly batchSize: number;
+  readonly heartbeatTimeout: number;
+  readonly maxConcurrentTasks: number;
+  readonly shutdownTimeout: number;
+  readonly mode: "continuous" | "drain";
+  readonly logLevel: LogLevel;
+}
+
+/** What the text behind each flag must be. */
+const SCHEMAS: { readonly [Name in keyof FlagTypes]: z.ZodType<FlagTypes[Name]> } = {
+  durability: choice(["volatile", "balanced", "durable"]),
+  createSchema: z.boolean(),
+  expect: choice(["present", "absent"]),
+  dedupeKey: z.string().min(1, { error: "not empty" }),
+  onConflict: choice(["raise", "skip"]),
+  priority: decimal("a whole number").refine(Number.isInteger, { error: "a whole number" }),
+  delay: seconds("or zero"),
+  headers: headersObject,
+  dequeueTimeout: seconds("not zero"),
+  batchSize: wholeNumber(1),
+  heartbeatTimeout: seconds("or zero"),
+  maxConcurrentTasks: wholeNumber(1),
+  shutdownTimeout: seconds("or zero"),
+  mode: choice(["continuous", "drain"]),
+  logLevel: z.string()
+    .transform((value) => value.toLowerCase().replace(/^warn$/, "warning"))
+    .pipe(z.enum(LEVELS, { error: `one of ${LEVELS.join(", ")}` })),
+};
+
+/** Values of the flags that were given. */
+export type FlagValues<Name extends keyof FlagTypes> = { -readonly [N in Name]?: FlagTypes[N] };
+
+/**
+ * Reads the values of flags.
+ *
+ * @throws {UsageError} If one is not what it must be.
+ */
+export function readFlags<const Name extends keyof FlagTypes>(
+  given: Readonly<Record<string, unknown>>,
+  names: readonly Name[],
+): FlagValues<Name> {
+  const values: Record<string, unknown> = {};
+  for (const name of names) {
+    if (given[name] === undefined) continue;
+    const result = SCHEMAS[name].safeParse(given[name]);
+    if (!result.success) {
+      throw new UsageError(
+        `Cannot use "${flagOf(name)}" as it must be ${
+          result.error.issues[0]?.message
+        }: current value is "${given[name]}"`,
+      );
+    }
+    values[name] = result.data;
+  }
+  return values as FlagValues<Name>;
+}
+
+function flagOf(name: string): string {
+  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}

@@ -1,0 +1,87 @@
+import process from "node:process";
+import { CliError, type Command, type Surroundings, UsageError } from "./command.ts";
+import { readCommandLine } from "./commander.ts";
+import { dev } from "./dev_command.ts";
+import { explainError, hidePasswords } from "./explain_error.ts";
+import { queue } from "./queue_command.ts";
+import { run } from "./run_command.ts";
+import { install, uninstall, verify } from "./schema_commands.ts";
+import { packageVersion } from "./version.ts";
+
+const COMMANDS: readonly Command[] = [install, uninstall, verify, queue, run, dev];
+
+/**
+ * Runs the command line of this process.
+ *
+ * @param argv What stood behind the program's name.
+ * @param entry URL of the file that was started.
+ * @returns The exit code.
+ */
+export async function main(argv: readonly string[], entry: string): Promise<number> {
+  // A reader such as `head` may have seen enough.
+  process.stdout.on("error", () => {});
+  process.stderr.on("error", () => {});
+  return await runCommandLine(argv, {
+    env: process.env,
+    cwd: process.cwd(),
+    entry,
+    print: (line) => void process.stdout.write(`${line}\n`),
+    say: (line) => void process.stderr.write(`${line}\n`),
+  });
+}
+
+/**
+ * Runs one command line.
+ *
+ * @returns The exit code: 0 done, 1 did not do all that was asked, 2 wrong command line.
+ */
+export async function runCommandLine(
+  argv: readonly string[],
+  surroundings: Surroundings,
+): Promise<number> {
+  const { env, print, say } = surroundings;
+  let debug = isOn(env.PGQ_DEBUG);
+  try {
+    const version = packageVersion(import.meta.url);
+    const asked = await readCommandLine(argv, { version, commands: COMMANDS, print, say });
+    if (asked === undefined) return 0;
+    debug ||= String(asked.input.flags.logLevel).toLowerCase() === "debug";
+    return await asked.command.run(asked.input, surroundings);
+  } catch (error) {
+    say(hidePasswords(report(error, debug)));
+    return error instanceof UsageError ? 2 : 1;
+  }
+}
+
+/** Ends the process once all that was written has arrived: a worker's factory may have left something open. */
+export async function exit(code: number): Promise<never> {
+  await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
+  process.exit(code);
+}
+
+function report(error: unknown, debug: boolean): string {
+  const isOurs = error instanceof UsageError || error instanceof CliError;
+  const line = isOurs ? error.message : explainError(error);
+  const stack = error instanceof Error ? stackWithCauses(error) : undefined;
+  if (debug) return stack === undefined ? line : `${line}\n${stack}`;
+  if (error instanceof CliError && error.details !== undefined) return `${line}\n${error.details}`;
+  return line;
+}
+
+function stackWithCauses(error: Error): string {
+  const stack = error.stack ?? String(error);
+  return error.cause instanceof Error
+    ? `${stack}\nCaused by: ${stackWithCauses(error.cause)}`
+    : stack;
+}
+
+function flushed(stream: NodeJS.WritableStream): Promise<void> {
+  return new Promise((resolve) => {
+    stream.once("error", () => resolve());
+    stream.write("", () => resolve());
+  });
+}
+
+function isOn(value: string | undefined): boolean {
+  return value !== undefined && !/^(|0|false|no|off)$/i.test(value);
+}

@@ -1,0 +1,60 @@
+import { constants } from "node:os";
+import process from "node:process";
+
+/** What to do about signals that ask the process to end. */
+export interface StopSignalActions {
+  /** The first one: end cleanly. */
+  stop(reason: string): void;
+  /** The second one: end soon. */
+  hurry(reason: string): void;
+}
+
+/** How long the second signal waits before the process ends all the same. Aborted handlers get one second to end. */
+const HURRY_MS = 2_000;
+
+/** Calls `actions` on signals. A third signal ends the process at once, and so does time after the second. */
+export class StopSignals {
+  readonly #actions: StopSignalActions;
+  readonly #signals: readonly NodeJS.Signals[];
+  readonly #hurryMs: number;
+  #count = 0;
+
+  constructor(
+    actions: StopSignalActions,
+    options: { signals?: readonly NodeJS.Signals[]; hurryMs?: number } = {},
+  ) {
+    this.#actions = actions;
+    this.#signals = options.signals ?? ["SIGINT", "SIGTERM"];
+    this.#hurryMs = options.hurryMs ?? HURRY_MS;
+    for (const signal of this.#signals) {
+      try {
+        process.on(signal, this.#onSignal);
+      } catch {
+        // Deno on Windows knows SIGINT only.
+      }
+    }
+  }
+
+  /** Whether one has come. */
+  get stopping(): boolean {
+    return this.#count > 0;
+  }
+
+  /** The same as a signal, for another reason to end. */
+  trigger(reason: string, signal: NodeJS.Signals = "SIGTERM"): void {
+    this.#count++;
+    if (this.#count === 1) return this.#actions.stop(reason);
+    const code = 128 + (constants.signals[signal] ?? 15);
+    if (this.#count > 2) process.exit(code);
+    setTimeout(() => process.exit(code), this.#hurryMs);
+    this.#actions.hurry(reason);
+  }
+
+  /** Leaves signals to the runtime again. */
+  close(): void {
+    for (const signal of this.#signals) process.off(signal, this.#onSignal);
+  }
+
+  // Bun and Deno, too, call it with the name of the signal.
+  readonly #onSignal = (signal: NodeJS.Signals): void => this.trigger(signal, signal);
+}
