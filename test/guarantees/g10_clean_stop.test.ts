@@ -1,6 +1,6 @@
 /** G10: after a stop every claimed job is finished or released; no row stays picked by a stopped worker. */
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { ShutdownError } from "../../mod.ts";
+import { openWorkerDriver, PgQueuer, ShutdownError } from "../../mod.ts";
 import { bytes, deferred, openTestQueue, type TestQueue, until } from "../support/queue.ts";
 import { startWorkerProcess, type WorkerProcess } from "../support/worker_process.ts";
 
@@ -74,10 +74,16 @@ test("a released job wakes another worker at once", async () => {
   });
   workers.push(leaving);
   await until("it runs", async () => await picked() === 1);
-  const staying = await queue.worker();
+  const applicationName = `${queue.names.prefix}staying`;
+  const staying = new PgQueuer(await openWorkerDriver(queue.dsn, { applicationName }), queue.names);
   const started = deferred();
   staying.entrypoint("until_aborted", () => started.resolve());
   const run = staying.run({ dequeueTimeout: { minutes: 10 } });
+  await until("it has looked ahead and sleeps", async () =>
+    (await queue.sql`
+      select 1 from pg_stat_activity
+      where application_name = ${applicationName} and state = 'idle' and query like '%THEN pg_notify%'`)
+      .length > 0);
 
   leaving.kill("SIGTERM");
 
@@ -92,18 +98,23 @@ test("stop() waits for running handlers and claims no further job", async () => 
   const started = deferred();
   const finish = deferred();
   const pgq = await queue.worker();
-  pgq.entrypoint("work", async () => {
+  const aborted: boolean[] = [];
+  pgq.entrypoint("work", async (_, { signal }) => {
     started.resolve();
     await finish.promise;
+    aborted.push(signal.aborted);
   });
   const run = pgq.run({ maxConcurrentTasks: 1 });
   await queue.queries.enqueue("work", [null, null]);
   await started.promise;
 
   const stopped = pgq.stop();
+  // Time enough for an impatient shutdown to abort it.
+  await queue.sql`select pg_sleep(0.1)`;
   finish.resolve();
   await stopped;
   await run;
+  expect(aborted).toEqual([false]);
 
   const statuses = (await queue.log()).map((row) => row.status);
   expect(statuses.filter((status) => status === "successful")).toHaveLength(1);
