@@ -105,9 +105,6 @@ function readText(path: string): string {
   }
 }
 
-/** Makes names unique, as one process may use one server twice. */
-let users = 0;
-
 /**
  * Says in the folder `users` that this process uses the server, so that of two
  * `pgq dev` on one directory the last to end stops the server, not the first.
@@ -124,7 +121,7 @@ export class ServerUser {
 
   constructor(clusterFolder: string) {
     this.#folder = join(clusterFolder, "users");
-    this.#base = `${process.pid}-${startOf(process.pid) ?? ""}-${++users}`;
+    this.#base = `${process.pid}-${startOf(process.pid) ?? ""}-${randomBytes(6).toString("hex")}`;
     this.#name = this.#base;
     writeFileSync(join(this.#folder, this.#name), "");
   }

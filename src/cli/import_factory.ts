@@ -59,10 +59,12 @@ async function supportTypeScript(url: string): Promise<void> {
   const isNode = !("Deno" in globalThis) && !("Bun" in globalThis);
   const features = process.features as { typescript?: unknown };
   if (!isNode || features.typescript || !/\.[cm]?tsx?$/.test(url)) return;
-  // A variable, so that neither Deno nor a bundler follows it.
-  const api = "tsx/esm/api";
-  const tsx: { register(): unknown } = await import(api);
-  tsx.register();
+  // Both, as a file of a package that is not of "type": "module" is CommonJS.
+  for (const api of ["tsx/cjs/api", "tsx/esm/api"]) {
+    // A variable, so that neither Deno nor a bundler follows it.
+    const tsx: { register(): unknown } = await import(api);
+    tsx.register();
+  }
   process.setSourceMapsEnabled(true);
 }
 
@@ -127,7 +129,7 @@ function syntaxPlace(error: unknown, message: string, url: string): string {
 
 /** Node keeps the place of a mistake to itself until it ends by it. */
 function checkedPlace(url: string): string | undefined {
-  if (!/^file:.*\.[cm]?js$/.test(url) || "Deno" in globalThis || "Bun" in globalThis) {
+  if (!/^file:.*\.[cm]?[jt]s$/.test(url) || "Deno" in globalThis || "Bun" in globalThis) {
     return undefined;
   }
   const { stderr } = spawnSync(process.execPath, ["--check", fileURLToPath(url)], {

@@ -96,7 +96,7 @@ Example:
       // It came while the factory was at work. A run that has not begun ends at once and closes the connections.
       if (signals.stopping) stopWorker(worker);
       log.info(`Running ${factory}`);
-      await runAndCleanUp(worker, given, (line) => log.error(line));
+      await runAndCleanUp(worker, { ...given, logger: log }, (line) => log.error(line));
       log.info("Stopped");
       return 0;
     } finally {
@@ -157,7 +157,11 @@ function stopWithStdin({ env }: Surroundings, signals: StopSignals): void {
   if (env[STOP_WITH_STDIN] === undefined) return;
   // Not for processes that the worker starts.
   delete env[STOP_WITH_STDIN];
-  process.stdin.on("error", () => {});
-  process.stdin.once("close", () => signals.trigger("the request of pgq dev"));
+  const stop = (): void => {
+    // Deno gives one of the two only.
+    process.stdin.off("end", stop).off("close", stop);
+    signals.trigger("the request of pgq dev");
+  };
+  process.stdin.on("error", () => {}).on("end", stop).on("close", stop);
   process.stdin.resume();
 }

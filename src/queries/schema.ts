@@ -181,9 +181,9 @@ export class SchemaStore {
 
   #missing(catalog: Catalog): string[] {
     const settings = this.#settings;
-    const missing = LABELS.filter((label) => !catalog.labels.has(label)).map((label) =>
-      `label ${label}`
-    );
+    const missing = catalog.typeKind === undefined
+      ? [`type ${settings.queueStatusType}`]
+      : LABELS.filter((label) => !catalog.labels.has(label)).map((label) => `label ${label}`);
     for (const [table, columns] of Object.entries(tablesOf(settings))) {
       if (!catalog.tables.has(table)) {
         missing.push(`table ${table}`);

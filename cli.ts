@@ -1,0 +1,12 @@
+#!/usr/bin/env node
+/**
+ * The command line: `pgq install | uninstall | verify | queue | run | dev`.
+ *
+ * @module
+ */
+import process from "node:process";
+import { exit, main } from "./src/cli/main.ts";
+
+export type { FactoryContext } from "./src/cli/factory.ts";
+
+await exit(await main(process.argv.slice(2), import.meta.url));

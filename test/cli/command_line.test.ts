@@ -1,0 +1,140 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { CliError, UsageError } from "../../src/cli/command.ts";
+import { chooseDsn, chooseSettings } from "../../src/cli/connection.ts";
+import { callPgq, runPgq } from "./fixtures/pgq.ts";
+
+const DSN = "postgresql://app:hunter2@127.0.0.1:1/shop";
+
+test("--version, --help and mistakes, as processes", async () => {
+  const { version } = JSON.parse(
+    readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
+  );
+  const [printed, help, nothing, debugged] = await Promise.all([
+    runPgq(["--version"]),
+    runPgq(["--help"]),
+    runPgq([]),
+    runPgq(["verify"], { env: { PGQUEUER_DSN: DSN, PGQ_DEBUG: "1" } }),
+  ]);
+
+  expect(printed).toEqual({ code: 0, stdout: `${version}\n`, stderr: "" });
+  expect(help.code).toBe(0);
+  for (const name of ["install", "uninstall", "verify", "queue", "run", "dev"]) {
+    expect(help.stdout).toContain(`\n  ${name}`);
+  }
+  expect(nothing).toMatchObject({ code: 2, stdout: "" });
+  expect(nothing.stderr).toContain("no command is given");
+  expect(debugged.code).toBe(1);
+  expect(debugged.stderr).toContain("    at ");
+  expect(debugged.stderr).not.toContain("hunter2");
+}, 60_000);
+
+describe("--help of each command", () => {
+  for (const name of ["install", "uninstall", "verify", "queue", "run", "dev"]) {
+    test(name, async () => {
+      const { code, stdout, stderr } = await callPgq([name, "--help"]);
+
+      expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+      expect(stdout).toContain(`Usage: pgq ${name}`);
+      expect(stdout).toContain("Example:\n");
+      expect(stdout).toContain("--pg-dsn <dsn>");
+    });
+  }
+});
+
+describe("a wrong command line ends with code 2 and says", () => {
+  const cases: [args: string[], message: string][] = [
+    [["instal"], 'unknown command "instal", did you mean "install"?'],
+    [["install", "--prefx", "a"], 'unknown option "--prefx", did you mean "--prefix"?'],
+    [["run", "a", "--batchsize", "1"], 'did you mean "--batch-size"?'],
+    [["queue"], 'missing required argument "entrypoint", see "pgq queue --help"'],
+    [["verify", "more"], 'too many arguments for "verify"'],
+    [["install", "--pg-dsn"], 'option "--pg-dsn <dsn>" argument missing'],
+    [["install"], "as no database is named: give --pg-dsn"],
+    [
+      ["install", "--pg-dsn", "mysql://app:hunter2@h/x"],
+      'it starts with "mysql://" (from --pg-dsn)',
+    ],
+    [["install", `--pg_dsn=${DSN}`], "unknown option"],
+    [[DSN], "unknown command"],
+    [["install", "--pg-dsn", DSN, "--prefix", "1a"], 'Cannot use "prefix"'],
+    [["install", "--pg-dsn", DSN, "--prefix", "Upper"], "must be in lower case"],
+    [["install", "--pg-dsn", DSN, "-d", "x"], "one of volatile, balanced, durable"],
+    [["verify", "--expect", "x"], 'Cannot use "--expect" as it must be one of present, absent'],
+    [["queue", "a", "--priority", "1.5"], '"--priority" as it must be a whole number'],
+    [["queue", "a", "--delay", "-1"], "must be a number of seconds >= 0"],
+    [["queue", "a", "--headers", "[]"], "must be a JSON object"],
+    [["run", "a", "--dequeue-timeout", "0"], "must be a number of seconds > 0"],
+    [["run", "a", "--log-level", "loud"], "one of debug, info, warning, error"],
+    [["run", "a:b.c"], '"b.c" is not the name of an export'],
+    [["dev", "a", "--pg-dsn", DSN], "pgq dev starts a PostgreSQL of its own"],
+  ];
+  for (const [args, message] of cases) {
+    test(args.join(" "), async () => {
+      const { code, stdout, stderr } = await callPgq(args);
+
+      expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+      expect(stderr).toContain(message);
+      expect(stderr.trim().split("\n").length).toBe(1);
+      expect(stderr).not.toContain("hunter2");
+    });
+  }
+});
+
+describe("the database is named", () => {
+  const at = (host: string) => `postgresql://app@${host}/shop`;
+  const all = {
+    PGQUEUER_DSN: at("first"),
+    PGDSN: at("second"),
+    DATABASE_URL: at("third"),
+    PGHOST: "fourth",
+    PGUSER: "me",
+    PGPASSWORD: "pass word",
+    PGSSLMODE: "require",
+  };
+  const cases: [title: string, flags: object, env: Record<string, string>, expected: unknown][] = [
+    ["by the flag", { pgDsn: "postgresql+asyncpg://app@flag/shop" }, all, at("flag")],
+    ["by PGQUEUER_DSN", {}, all, at("first")],
+    ["by PGDSN", {}, { ...all, PGQUEUER_DSN: "" }, at("second")],
+    ["by DATABASE_URL", {}, { ...all, PGQUEUER_DSN: "", PGDSN: "" }, at("third")],
+    [
+      "by the variables of libpq",
+      {},
+      { ...all, PGQUEUER_DSN: "", PGDSN: "", DATABASE_URL: "" },
+      "postgresql://me:pass%20word@fourth?sslmode=require",
+    ],
+    ["by nothing", {}, { PGPASSWORD: "x" }, undefined],
+  ];
+  for (const [title, flags, env, expected] of cases) {
+    test(title, () => {
+      expect(chooseDsn({ ...flags }, env)?.dsn).toBe(expected as string);
+    });
+  }
+});
+
+test("a mistake in the environment is not one of the command line", () => {
+  const dsn = () => chooseDsn({}, { DATABASE_URL: "mysql://app:hunter2@h/x" });
+  const prefix = () => chooseSettings({}, { PGQUEUER_PREFIX: "1a" });
+  const flag = () => chooseSettings({ prefix: "1a" }, { PGQUEUER_PREFIX: "ok" });
+
+  expect(dsn).toThrow(CliError);
+  expect(dsn).toThrow("(from DATABASE_URL)");
+  expect(prefix).toThrow(CliError);
+  expect(flag).toThrow(UsageError);
+});
+
+test("a flag wins over its variable, and parameters that are dropped are said", async () => {
+  const settings = chooseSettings({ prefix: "a_" }, {
+    PGQUEUER_PREFIX: "b_",
+    PGQUEUER_SCHEMA: "s",
+  });
+  const { stderr, code } = await callPgq(["verify", "--pg-dsn", `${DSN}?pool_timeout=5`]);
+
+  expect([settings.prefix, settings.schema]).toEqual(["a_", "s"]);
+  expect(code).toBe(1);
+  expect(stderr).toContain('Ignoring "pool_timeout" of --pg-dsn: ');
+  expect(stderr).toContain(
+    "Cannot reach PostgreSQL at 127.0.0.1:1 as the connection is refused: is PostgreSQL running there?",
+  );
+  expect(stderr).not.toContain("hunter2");
+});

@@ -1,0 +1,22 @@
+import { expect, test } from "vitest";
+import { createLog, type LogLevel } from "../../src/cli/log.ts";
+
+test("createLog() writes lines of its level and above, with time and level", () => {
+  const linesAt = (level: LogLevel): string[] => {
+    const lines: string[] = [];
+    const log = createLog(level, (line) => lines.push(line), () => new Date(0));
+    log.debug("a");
+    log.info("b");
+    log.warn("c");
+    log.error("d");
+    return lines;
+  };
+
+  expect(linesAt("info")).toEqual([
+    "1970-01-01T00:00:00.000Z INFO    b",
+    "1970-01-01T00:00:00.000Z WARNING c",
+    "1970-01-01T00:00:00.000Z ERROR   d",
+  ]);
+  expect(linesAt("debug").length).toBe(4);
+  expect(linesAt("error").length).toBe(1);
+});
