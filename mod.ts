@@ -21,6 +21,8 @@ export {
 export type { Duration } from "./src/duration.ts";
 export {
   DuplicateJobError,
+  JobCanceledError,
+  JobTimeoutError,
   LeaseLostError,
   PgQueuerError,
   SchemaError,
@@ -31,7 +33,9 @@ export type { PostgresJsTransaction } from "./src/clients/postgres_js.ts";
 export type { Headers, Job, JobId, JobStatus, Json } from "./src/job.ts";
 export type { Logger } from "./src/logger.ts";
 export type { EnqueueBatchOptions, EnqueueOptions, NewJob, OnConflict } from "./src/new_job.ts";
-export { type EntrypointOptions, PgQueuer, type PgQueuerOptions } from "./src/pg_queuer.ts";
+export { PgQueuer, type PgQueuerOptions } from "./src/pg_queuer.ts";
+export { RetryRequested, type RetryOptions } from "./src/retry.ts";
+export type { EntrypointOptions } from "./src/worker/entrypoint.ts";
 export { Queries } from "./src/queries/queries.ts";
 export type { InstallResult } from "./src/queries/schema.ts";
 export {

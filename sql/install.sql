@@ -28,7 +28,11 @@ CREATE TABLE IF NOT EXISTS {queue_table} (
     headers jsonb,
     attempts int4 NOT NULL DEFAULT 0,
     -- Seat of a picked job of an entrypoint with a concurrency limit.
-    slot bigint
+    slot bigint,
+    -- Ours: workers in a row that died while they ran the job.
+    take_overs int4 NOT NULL DEFAULT 0,
+    -- Ours: somebody wants the picked job stopped. It keeps its key and seat until it has.
+    cancel_requested boolean NOT NULL DEFAULT false
 );
 
 -- One row for each change of a job's status. `aggregated` is never written as null: such a row would never be counted.
@@ -65,4 +69,12 @@ CREATE TABLE IF NOT EXISTS {schedules_table} (
     last_run timestamptz,
     status {queue_status_type} DEFAULT 'queued',
     CONSTRAINT {schedules_table_name}_expression_entrypoint_key UNIQUE (expression, entrypoint)
+);
+
+-- Ours: one row for each entrypoint with a limit. Who claims from it locks the row.
+CREATE TABLE IF NOT EXISTS {limits_table} (
+    entrypoint text PRIMARY KEY,
+    -- Token bucket of the rate limit: what was left when it was last taken from, and when that was.
+    tokens float8 NOT NULL,
+    refilled timestamptz NOT NULL
 );

@@ -39,3 +39,21 @@ export class ShutdownError extends PgQueuerError {
     super("Cannot go on as the worker shuts down: the job is queued again");
   }
 }
+
+/** Reason of a handler's aborted signal: somebody has canceled the job. */
+export class JobCanceledError extends PgQueuerError {
+  override readonly name = "JobCanceledError";
+
+  constructor(jobId: number) {
+    super(`Cannot go on with job ${jobId} as it was canceled`);
+  }
+}
+
+/** Reason of a handler's aborted signal, and the outcome of its attempt: it took longer than its entrypoint allows. */
+export class JobTimeoutError extends PgQueuerError {
+  override readonly name = "JobTimeoutError";
+
+  constructor(jobId: number, timeoutMs: number) {
+    super(`Cannot go on with job ${jobId} as it took longer than ${timeoutMs} ms`);
+  }
+}

@@ -5,10 +5,11 @@ import { QueueStore } from "./queries/queue.ts";
 import { SchemaStore } from "./queries/schema.ts";
 import { resolveSettings, type Settings, type SettingsOptions } from "./settings.ts";
 import { Statements } from "./sql/render.ts";
-import { knownOptions, nonEmptyText, oneOf, shown } from "./validate.ts";
-import { Acknowledger, type OnFailure } from "./worker/acknowledger.ts";
+import { nonEmptyText, shown } from "./validate.ts";
+import { Acknowledger } from "./worker/acknowledger.ts";
+import { type Entrypoint, type EntrypointOptions, resolveEntrypoint } from "./worker/entrypoint.ts";
 import { Listener } from "./worker/listener.ts";
-import { type Entrypoint, QueueManager } from "./worker/queue_manager.ts";
+import { QueueManager } from "./worker/queue_manager.ts";
 import type { Handler } from "./worker/run_job.ts";
 import { resolveRunOptions, type RunOptions } from "./worker/run_options.ts";
 import { type Duration, toMs } from "./duration.ts";
@@ -17,17 +18,6 @@ import { type Duration, toMs } from "./duration.ts";
 export interface PgQueuerOptions extends SettingsOptions {
   /** Where the worker writes what it does. `console` fits. @default nowhere */
   logger?: Logger | undefined;
-}
-
-/** Options for {@linkcode PgQueuer.entrypoint}. */
-export interface EntrypointOptions {
-  /**
-   * What becomes of a job whose handler throws. `"delete"` removes it; the traceback stays in the log. `"hold"` keeps it
-   * with status `failed` until somebody looks at it.
-   *
-   * @default {"delete"}
-   */
-  onFailure?: OnFailure | undefined;
 }
 
 /**
@@ -119,7 +109,7 @@ export class PgQueuer implements AsyncDisposable {
         }`,
       );
     }
-    knownOptions(`options of entrypoint ${name}`, options, ["onFailure"]);
+    const entrypoint = resolveEntrypoint(name, options, handler);
     if (this.#entrypoints.has(name)) {
       throw new RangeError(`Cannot register entrypoint "${name}" as it has a handler already`);
     }
@@ -128,10 +118,7 @@ export class PgQueuer implements AsyncDisposable {
         `Cannot register entrypoint "${name}" as the worker runs: do it before run()`,
       );
     }
-    this.#entrypoints.set(name, {
-      handler,
-      onFailure: oneOf("onFailure", options.onFailure ?? "delete", ["delete", "hold"]),
-    });
+    this.#entrypoints.set(name, entrypoint);
   }
 
   /**
@@ -177,6 +164,7 @@ export class PgQueuer implements AsyncDisposable {
       driver: this.#driver,
       channel: this.#settings.channel,
       queueTable: this.#settings.queueTable,
+      onCancel: (jobIds) => run.manager?.cancel(jobIds),
       logger,
     });
     try {

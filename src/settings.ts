@@ -35,6 +35,8 @@ export interface SettingsOptions {
   statisticsTable?: string | undefined;
   /** Cron expressions. @default {"pgqueuer_schedules"} */
   schedulesTable?: string | undefined;
+  /** Limits of entrypoints; ours alone. @default {"pgqueuer_limits"} */
+  limitsTable?: string | undefined;
   /**
    * Read by `install` only. `"durable"`: every table survives a crash of the server. `"balanced"`: the log and the
    * statistics are emptied by one. `"volatile"`: the jobs too. Less durable is faster.
@@ -56,6 +58,7 @@ export interface Settings {
   readonly queueTableLog: string;
   readonly statisticsTable: string;
   readonly schedulesTable: string;
+  readonly limitsTable: string;
   readonly durability: Durability;
 }
 
@@ -71,6 +74,7 @@ const ENVIRONMENT: Record<keyof SettingsOptions, readonly string[]> = {
   queueTableLog: ["PGQUEUER_QUEUE_TABLE_LOG", "QUEUE_TABLE_LOG"],
   statisticsTable: ["PGQUEUER_STATISTICS_TABLE", "STATISTICS_TABLE"],
   schedulesTable: ["PGQUEUER_SCHEDULES_TABLE", "SCHEDULES_TABLE"],
+  limitsTable: ["PGQUEUER_LIMITS_TABLE"],
   durability: ["PGQUEUER_DURABILITY", "DURABILITY"],
 };
 
@@ -83,6 +87,7 @@ const DEFAULT_NAMES = {
   queueTableLog: "pgqueuer_log",
   statisticsTable: "pgqueuer_statistics",
   schedulesTable: "pgqueuer_schedules",
+  limitsTable: "pgqueuer_limits",
 } as const;
 
 /** PostgreSQL cuts identifiers at 63 bytes; our longest index name adds 28 to a table's. */

@@ -15,6 +15,39 @@ export interface Traceback {
 /** A longer stack says nothing more and would make the log the largest table of the database. */
 const MAX_TEXT = 20_000;
 
+/** Describes why `job` is run again, as the Python project does. */
+export function retryTracebackOf(
+  error: unknown,
+  job: Job,
+  delayMs: number,
+  reason: string | null,
+): Traceback {
+  const traceback = tracebackOf(error, job);
+  return {
+    ...traceback,
+    additional_context: {
+      ...traceback.additional_context,
+      attempt: job.attempts + 1,
+      retry_delay: clockText(delayMs),
+      reason: reason === null ? null : storable(reason),
+    },
+  };
+}
+
+/** `0:00:30`, `1 day, 0:00:00` or `0:00:00.500000`: a duration in the words of Python. */
+function clockText(ms: number): string {
+  const micros = Math.round(ms * 1_000);
+  const seconds = Math.floor(micros / 1_000_000);
+  const days = Math.floor(seconds / 86_400);
+  const two = (value: number): string => String(Math.floor(value)).padStart(2, "0");
+  const clock = `${Math.floor(seconds % 86_400 / 3_600)}:${two(seconds % 3_600 / 60)}:${
+    two(seconds % 60)
+  }`;
+  const rest = micros % 1_000_000;
+  const part = rest === 0 ? "" : `.${String(rest).padStart(6, "0")}`;
+  return `${days === 0 ? "" : `${days} day${days === 1 ? "" : "s"}, `}${clock}${part}`;
+}
+
 /** Describes `error` for the log row of `job`. Never throws, whatever was thrown. */
 export function tracebackOf(error: unknown, job: Job): Traceback {
   return {

@@ -80,10 +80,14 @@ const hot: [StatementName, string, () => string][] = [
   ["dequeue", "int4, text, uuid", () => `${LIMIT}, '{work,other}', '${randomUUID()}'`],
   [
     "take_over",
-    "int4, text, uuid, float8, text",
-    () => `${LIMIT}, '{work}', '${randomUUID()}', 0, '{}'`,
+    "int4, uuid, text, text, text, text, text",
+    () => `${LIMIT}, '${randomUUID()}', '{}', '{work,other}', '{0,0}', '{f,f}', '{5,5}'`,
   ],
-  ["look_ahead", "text, float8, text", () => `'{work,other}', 30000, null`],
+  [
+    "look_ahead",
+    "text, text, text, text, text, text",
+    () => `null, '{work,other}', '{0,0}', '{Infinity,Infinity}', '{f,f}', '{30000,30000}'`,
+  ],
   ["heartbeat", "text, uuid", () => `${ids()}, '${me}'`],
   [
     "acknowledge",
@@ -94,6 +98,12 @@ const hot: [StatementName, string, () => string][] = [
   ["hold", "text, text, uuid", () => `${ids()}, '{${Array(LIMIT).fill("NULL")}}', '${me}'`],
   ["release", "text, uuid", () => `${ids()}, '${me}'`],
   ["release_unknown", "text, uuid", () => `${ids()}, '${me}'`],
+  ["cancel", "text", ids],
+  [
+    "retry",
+    "text, text, text, uuid",
+    () => `${ids()}, '{${Array(LIMIT).fill(0)}}', '{${Array(LIMIT).fill("NULL")}}', '${me}'`,
+  ],
 ];
 
 for (const analyzed of [false, true]) {

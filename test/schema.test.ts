@@ -69,7 +69,7 @@ test("uninstall removes what install created and leaves the schema", async () =>
   const removed = await queries.uninstall();
   const again = await queries.uninstall();
 
-  expect(removed).toHaveLength(4);
+  expect(removed).toHaveLength(5);
   expect(again).toEqual([]);
   expect(await queries.verify("absent")).toEqual([]);
   const left = await sql`
@@ -183,9 +183,9 @@ test("a prefix makes room for two queues in one schema", async () => {
 
 test.each(
   [
-    ["durable", ["p", "p", "p", "p"]],
-    ["balanced", ["p", "u", "p", "u"]],
-    ["volatile", ["u", "u", "u", "u"]],
+    ["durable", ["p", "p", "p", "p", "p"]],
+    ["balanced", ["p", "p", "u", "p", "u"]],
+    ["volatile", ["u", "u", "u", "u", "u"]],
   ] as const,
 )("durability %s decides which tables survive a crash", async (durability, persistence) => {
   const { name } = schema();

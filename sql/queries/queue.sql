@@ -157,75 +157,171 @@ SELECT id, priority, queue_manager_id AS manager, created, updated, heartbeat, e
     entrypoint, dedupe_key AS dedupe, payload, headers, attempts, slot
 FROM claimed ORDER BY priority DESC, id;
 
+-- name: claim_limited
+-- Claims ready jobs where some entrypoints have limits: see sql/functions.sql. Fails with 23505 if a client that takes no
+-- lock got a seat first.
+--   $1 int4   most jobs to claim
+--   $2 uuid   queue manager that takes the lease
+--   $3 text   entrypoints, text[]
+--   $4 text   most picked jobs of each in the fleet, int4[]; 0: no limit
+--   $5 text   most starts a second of each in the fleet, float8[]; infinity: no limit
+--   $6 text   whether its jobs without a dedupe key run one after another, boolean[]
+SELECT id, priority, manager_id AS manager, created, updated, heartbeat, due, status, entrypoint, dedupe, payload,
+    headers, attempts, slot
+FROM {claim_function}(
+    $1::int4, $2::uuid, $3::text::text[], $4::text::int4[], $5::text::float8[], $6::text::boolean[]
+);
+
+-- name: register_limits
+-- Makes the rows that claims of limited entrypoints lock. A new bucket is full.
+--   $1 text   entrypoints, text[]
+--   $2 text   starts a second, float8[]
+INSERT INTO {limits_table} (entrypoint, tokens, refilled)
+SELECT entrypoint, least(greatest(1, rate), 1e9), now()
+FROM unnest($1::text::text[], $2::text::float8[]) AS asked(entrypoint, rate)
+ORDER BY entrypoint
+ON CONFLICT (entrypoint) DO NOTHING;
+
 -- name: take_over
--- Claims picked jobs whose lease has run out. They keep their seat.
---   $1 int4     most jobs to claim
---   $2 text     entrypoints, text[]
---   $3 uuid     queue manager that takes the lease
---   $4 float8   age in milliseconds at which a heartbeat is too old
---   $5 text     ids that the queue manager is running itself, bigint[]
-WITH stale AS (
-    SELECT ctid AS place FROM {queue_table}
-    WHERE status = 'picked'
-        AND heartbeat < now() - $4::float8 * interval '1 millisecond'
-        AND entrypoint = ANY ($2::text::text[])
-        AND id <> ALL ($5::text::bigint[])
-    ORDER BY heartbeat
+-- Deals with picked jobs whose lease has run out: claims them; puts those of limited entrypoints back, to be claimed
+-- within the limits; keeps as failed those whose workers died too often in a row. Gives the claimed ones.
+--   $1 int4   most jobs to deal with
+--   $2 uuid   queue manager that takes the lease
+--   $3 text   ids that the queue manager is running itself, bigint[]
+--   $4 text   entrypoints, text[]
+--   $5 text   age in milliseconds at which a heartbeat of each is too old, float8[]
+--   $6 text   whether each has a limit, boolean[]
+--   $7 text   take-overs in a row after which a job of each is held, int4[]
+WITH asked AS (
+    SELECT * FROM unnest($4::text::text[], $5::text::float8[], $6::text::boolean[], $7::text::int4[])
+        AS asked(entrypoint, timeout, limited, most)
+), stale AS (
+    SELECT job.ctid AS place, job.queue_manager_id AS dead,
+        CASE
+            -- To be ended by the one who claims it.
+            WHEN job.cancel_requested THEN 'claim'
+            WHEN job.take_overs + 1 >= asked.most THEN 'hold'
+            WHEN asked.limited THEN 'put back'
+            ELSE 'claim'
+        END AS fate
+    FROM {queue_table} AS job JOIN asked ON asked.entrypoint = job.entrypoint
+    WHERE job.status = 'picked'
+        AND job.heartbeat < now() - (SELECT min(timeout) FROM asked) * interval '1 millisecond'
+        AND job.heartbeat < now() - asked.timeout * interval '1 millisecond'
+        AND job.id <> ALL ($3::text::bigint[])
+    ORDER BY job.heartbeat
     LIMIT $1::int4
-    FOR UPDATE SKIP LOCKED
+    FOR UPDATE OF job SKIP LOCKED
 ), claimed AS (
     UPDATE {queue_table}
-    SET updated = now(), heartbeat = now(), queue_manager_id = $3::uuid
-    WHERE ctid = ANY (ARRAY(SELECT place FROM stale))
+    SET updated = now(), heartbeat = now(), queue_manager_id = $2::uuid, take_overs = take_overs + 1
+    WHERE ctid = ANY (ARRAY(SELECT place FROM stale WHERE fate = 'claim'))
     RETURNING id, priority, queue_manager_id, created, updated, heartbeat, execute_after, status, entrypoint,
-        dedupe_key, payload, headers, attempts, slot
+        dedupe_key, payload, headers, attempts, slot, cancel_requested
+), put_back AS (
+    UPDATE {queue_table}
+    SET status = 'queued', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = take_overs + 1
+    WHERE ctid = ANY (ARRAY(SELECT place FROM stale WHERE fate = 'put back'))
+    RETURNING id, entrypoint, priority
+), held AS (
+    UPDATE {queue_table}
+    SET status = 'failed', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = take_overs + 1
+    WHERE ctid = ANY (ARRAY(SELECT place FROM stale WHERE fate = 'hold'))
+    RETURNING id, entrypoint, priority, take_overs
 ), logged AS (
-    INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-    SELECT id, 'picked', entrypoint, priority FROM claimed
+    INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority, traceback)
+    SELECT id, 'picked'::{queue_status_type}, entrypoint, priority, NULL::jsonb FROM claimed
+    UNION ALL SELECT id, 'queued', entrypoint, priority, NULL FROM put_back
+    UNION ALL SELECT id, 'failed', entrypoint, priority, jsonb_build_object(
+        'job_id', id, 'timestamp', now(), 'exception_type', 'WorkerDied',
+        'exception_message', format('%s workers in a row died while they ran this job', take_overs),
+        'traceback', '', 'additional_context', jsonb_build_object('entrypoint', entrypoint)
+    ) FROM held
 )
 SELECT id, priority, queue_manager_id AS manager, created, updated, heartbeat, execute_after AS due, status,
-    entrypoint, dedupe_key AS dedupe, payload, headers, attempts, slot
+    entrypoint, dedupe_key AS dedupe, payload, headers, attempts, slot, cancel_requested AS canceled
 FROM claimed ORDER BY priority DESC, id;
 
 -- name: look_ahead
--- Says what a worker without work waits for: whether a job is ready, and in how many milliseconds the next deferred job
--- is due and the next lease runs out (negative: already; null: there is none).
---   $1 text     entrypoints, text[]
---   $2 float8   age in milliseconds at which a heartbeat is too old
---   $3 text     event to send to every listener, or null
+-- Says what a worker without work waits for: whether a job may start now, and in how many milliseconds the next deferred
+-- job is due, the next token of a rate comes and the next lease runs out (null: there is none); and whether a job waits
+-- for a seat, so that the end of another is worth waking for.
+--   $1 text   event to send to every listener, or null
+--   $2 text   entrypoints, text[]
+--   $3 text   most picked jobs of each in the fleet, int4[]; 0: no limit
+--   $4 text   most starts a second of each in the fleet, float8[]; infinity: no limit
+--   $5 text   whether its jobs without a dedupe key run one after another, boolean[]
+--   $6 text   age in milliseconds at which a heartbeat of each is too old, float8[]
+WITH asked AS (
+    SELECT * FROM unnest(
+        $2::text::text[], $3::text::int4[], $4::text::float8[], $5::text::boolean[], $6::text::float8[]
+    ) AS asked(entrypoint, concurrency, rate, serialized, timeout)
+), gate AS (
+    SELECT asked.*,
+        asked.serialized AND EXISTS (
+            SELECT 1 FROM {queue_table} AS job
+            WHERE job.status = 'picked' AND job.entrypoint = asked.entrypoint AND job.dedupe_key IS NULL
+        ) AS keyless_runs,
+        asked.concurrency > 0 AND asked.concurrency <= (
+            SELECT count(*) FROM {queue_table} AS job
+            WHERE job.queue_manager_id IS NOT NULL AND job.entrypoint = asked.entrypoint
+        ) AS taken,
+        CASE WHEN asked.rate < 'infinity' THEN (
+            SELECT (1 - least(
+                greatest(1, asked.rate),
+                bucket.tokens + extract(epoch FROM clock_timestamp() - bucket.refilled) * asked.rate
+            )) / asked.rate * 1000
+            FROM {limits_table} AS bucket WHERE bucket.entrypoint = asked.entrypoint
+        ) END AS token
+    FROM asked
+), seen AS (
+    SELECT gate.*,
+        EXISTS (
+            SELECT 1 FROM (
+                SELECT id FROM {queue_table} AS job
+                WHERE job.entrypoint COLLATE "C" = gate.entrypoint AND job.status = 'queued'
+                    AND job.execute_after <= job.created
+                    AND (NOT gate.keyless_runs OR job.dedupe_key IS NOT NULL)
+                -- Any would do. The order makes the planner read the index and not the table from its start.
+                ORDER BY job.priority DESC, job.id
+                LIMIT 1
+            ) AS first
+        ) AS ready,
+        gate.keyless_runs AND EXISTS (
+            SELECT 1 FROM {queue_table} AS job
+            WHERE job.entrypoint COLLATE "C" = gate.entrypoint AND job.status = 'queued' AND job.dedupe_key IS NULL
+                AND job.execute_after <= job.created
+        ) AS keyless_waits,
+        (
+            SELECT extract(epoch FROM job.execute_after - clock_timestamp()) * 1000 FROM {queue_table} AS job
+            WHERE job.entrypoint COLLATE "C" = gate.entrypoint AND job.status = 'queued'
+                AND job.execute_after > job.created
+            ORDER BY job.execute_after
+            LIMIT 1
+        ) AS due,
+        (
+            SELECT extract(epoch FROM job.heartbeat - clock_timestamp()) * 1000 + gate.timeout
+            FROM {queue_table} AS job
+            WHERE job.status = 'picked' AND job.entrypoint = gate.entrypoint AND gate.timeout > 0
+            ORDER BY job.heartbeat
+            LIMIT 1
+        ) AS stale
+    FROM gate
+), weighed AS (
+    SELECT seen.*, seen.ready OR coalesce(seen.due <= 0, false) AS work FROM seen
+)
 SELECT
-    CASE WHEN $3::text IS NOT NULL THEN pg_notify('{channel}', $3::text) END,
-    EXISTS (
-        SELECT 1 FROM unnest($1::text::text[]) AS wanted(entrypoint)
-        CROSS JOIN LATERAL (
-            SELECT 1 FROM {queue_table}
-            WHERE entrypoint COLLATE "C" = wanted.entrypoint AND status = 'queued' AND execute_after <= created
-            -- Any would do. The order makes the planner read the index and not the table from its start.
-            ORDER BY priority DESC, id
-            LIMIT 1
-        ) AS job
-    ) AS ready,
-    (
-        SELECT extract(epoch FROM min(job.execute_after) - clock_timestamp()) * 1000
-        FROM unnest($1::text::text[]) AS wanted(entrypoint)
-        CROSS JOIN LATERAL (
-            SELECT execute_after FROM {queue_table}
-            WHERE entrypoint COLLATE "C" = wanted.entrypoint AND status = 'queued' AND execute_after > created
-            ORDER BY execute_after
-            LIMIT 1
-        ) AS job
-    )::float8 AS due,
-    (
-        SELECT extract(epoch FROM heartbeat - clock_timestamp()) * 1000 + $2::float8
-        FROM {queue_table}
-        WHERE status = 'picked' AND entrypoint = ANY ($1::text::text[])
-        ORDER BY heartbeat
-        LIMIT 1
-    )::float8 AS stale;
+    CASE WHEN $1::text IS NOT NULL THEN pg_notify('{channel}', $1::text) END,
+    coalesce(bool_or(work AND NOT taken AND coalesce(token <= 0, true)), false) AS ready,
+    coalesce(bool_or(work AND taken OR keyless_waits), false) AS blocked,
+    min(due) FILTER (WHERE due > 0)::float8 AS due,
+    min(token) FILTER (WHERE work AND NOT taken AND token > 0)::float8 AS token,
+    min(stale)::float8 AS stale
+FROM weighed;
 
 -- name: heartbeat
--- Renews leases. Gives the ids whose lease is still held. A row that another session has locked is passed over, since
--- to wait for it would hold up the others, and counts as held until the next time.
+-- Renews leases. Gives the jobs whose lease is still held, and whether somebody wants one stopped. A row that another
+-- session has locked is passed over, since to wait for it would hold up the others, and counts as held until the next time.
 --   $1 text   job ids, bigint[]
 --   $2 uuid   queue manager that holds the leases
 WITH renewed AS (
@@ -236,8 +332,63 @@ WITH renewed AS (
         FOR UPDATE SKIP LOCKED
     ))
 )
-SELECT id FROM {queue_table}
+SELECT id, cancel_requested AS canceled FROM {queue_table}
 WHERE id = ANY ($1::text::bigint[]) AND status = 'picked' AND queue_manager_id = $2::uuid;
+
+-- name: retry
+-- Puts picked jobs back in the queue for another attempt, logs why, and wakes the workers. Passes over a job whose lease is
+-- lost. Gives the ids it put back.
+--   $1 text   job ids, bigint[]
+--   $2 text   delays in milliseconds from now, float8[]
+--   $3 text   tracebacks, jsonb[]
+--   $4 uuid   queue manager that holds the leases
+WITH outcome AS (
+    SELECT * FROM unnest($1::text::bigint[], $2::text::float8[], $3::text::jsonb[]) AS given(id, delay, traceback)
+), retried AS (
+    UPDATE {queue_table} AS job
+    SET status = 'queued', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = 0,
+        attempts = job.attempts + 1,
+        -- Without a delay the job is ready at once, in the index of ready jobs.
+        execute_after = CASE WHEN outcome.delay > 0 THEN now() + outcome.delay * interval '1 millisecond'
+            ELSE job.created END
+    FROM outcome
+    WHERE job.id = outcome.id AND job.status = 'picked' AND job.queue_manager_id = $4::uuid
+    RETURNING job.id, job.entrypoint, job.priority, outcome.traceback
+), logged AS (
+    INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority, traceback)
+    SELECT id, 'queued', entrypoint, priority, traceback FROM retried
+)
+SELECT retried.id, pg_notify('{channel}', json_build_object(
+    'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
+    'type', 'table_changed_event'
+)::text) FROM retried;
+
+-- name: cancel
+-- Ends queued and held jobs, and asks the workers of picked ones to stop them: those keep key and seat until they have.
+-- Gives the ids it found in either state.
+--   $1 text   job ids, bigint[]
+WITH found AS (
+    SELECT ctid AS place, id, status FROM {queue_table} WHERE id = ANY ($1::text::bigint[]) ORDER BY id FOR UPDATE
+), ended AS (
+    DELETE FROM {queue_table}
+    WHERE ctid = ANY (ARRAY(SELECT place FROM found WHERE status <> 'picked'))
+    RETURNING id, entrypoint, priority
+), logged AS (
+    INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
+    SELECT id, 'canceled', entrypoint, priority FROM ended
+), marked AS (
+    UPDATE {queue_table} SET cancel_requested = true
+    WHERE ctid = ANY (ARRAY(SELECT place FROM found WHERE status = 'picked'))
+    RETURNING id
+), told AS (
+    -- A notification holds 8,000 bytes.
+    SELECT pg_notify('{channel}', json_build_object(
+        'channel', '{channel}', 'ids', json_agg(id), 'sent_at', now(), 'type', 'cancellation_event'
+    )::text)
+    FROM (SELECT id, row_number() OVER (ORDER BY id) / 300 AS part FROM marked) AS numbered
+    GROUP BY part
+)
+SELECT id, (SELECT count(*) FROM told) AS told FROM (SELECT id FROM ended UNION ALL SELECT id FROM marked) AS done;
 
 -- name: acknowledge
 -- Ends picked jobs: deletes them and logs their outcomes. Passes over a job whose lease is lost. Gives the ids it ended.
@@ -266,14 +417,19 @@ WITH outcome AS (
     SELECT * FROM unnest($1::text::bigint[], $2::text::jsonb[]) AS given(id, traceback)
 ), held AS (
     UPDATE {queue_table} AS job
-    SET status = 'failed', updated = now(), queue_manager_id = NULL, slot = NULL
+    SET status = 'failed', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = 0
     FROM outcome
     WHERE job.id = outcome.id AND job.status = 'picked' AND job.queue_manager_id = $3::uuid
     RETURNING job.id, job.entrypoint, job.priority, outcome.traceback
+), logged AS (
+    INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority, traceback)
+    SELECT id, 'failed', entrypoint, priority, traceback FROM held
 )
-INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority, traceback)
-SELECT id, 'failed', entrypoint, priority, traceback FROM held
-RETURNING job_id AS id;
+-- Its seat is free, and an UPDATE tells nobody.
+SELECT held.id, pg_notify('{channel}', json_build_object(
+    'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
+    'type', 'table_changed_event'
+)::text) FROM held;
 
 -- name: release
 -- Puts picked jobs back in the queue as if they had not been claimed, and wakes other workers. Gives their ids.
@@ -281,7 +437,7 @@ RETURNING job_id AS id;
 --   $2 uuid   queue manager that holds the leases
 WITH released AS (
     UPDATE {queue_table}
-    SET status = 'queued', updated = now(), queue_manager_id = NULL, slot = NULL
+    SET status = 'queued', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = 0
     WHERE id = ANY ($1::text::bigint[]) AND status = 'picked' AND queue_manager_id = $2::uuid
     RETURNING id, entrypoint, priority
 ), logged AS (
@@ -300,7 +456,7 @@ SELECT released.id, pg_notify('{channel}', json_build_object(
 --   $2 uuid   queue manager that holds the leases
 WITH released AS (
     UPDATE {queue_table}
-    SET status = 'queued', updated = now(), queue_manager_id = NULL, slot = NULL
+    SET status = 'queued', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = 0
     WHERE id <> ALL ($1::text::bigint[]) AND status = 'picked' AND queue_manager_id = $2::uuid
     RETURNING id, entrypoint, priority
 ), logged AS (

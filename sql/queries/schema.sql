@@ -10,7 +10,8 @@ WITH place AS (
     SELECT class.oid, class.relname, class.relkind
     FROM pg_class AS class JOIN place ON class.relnamespace = place.oid
     WHERE class.relname IN (
-        '{queue_table_name}', '{queue_table_log_name}', '{statistics_table_name}', '{schedules_table_name}'
+        '{queue_table_name}', '{queue_table_log_name}', '{statistics_table_name}', '{schedules_table_name}',
+        '{limits_table_name}'
     )
 )
 SELECT 'table' AS kind, relname::text AS name, relkind::text AS detail FROM relation
@@ -32,7 +33,7 @@ WHERE type.typname = '{queue_status_type_name}'
 UNION ALL
 SELECT 'function', proname, ''
 FROM pg_proc JOIN place ON pronamespace = place.oid
-WHERE proname = '{function_name}'
+WHERE proname IN ('{function_name}', '{claim_function_name}')
 UNION ALL
 SELECT 'trigger', tgname, tgenabled::text
 FROM pg_trigger JOIN relation ON tgrelid = relation.oid
@@ -57,7 +58,8 @@ SELECT class.relname::text AS name, pg_get_userbyid(class.relowner)::text AS own
 FROM pg_class AS class JOIN pg_namespace AS place ON place.oid = class.relnamespace
 WHERE place.nspname = coalesce(nullif('{schema_name}', ''), current_schema())
     AND class.relname IN (
-        '{queue_table_name}', '{queue_table_log_name}', '{statistics_table_name}', '{schedules_table_name}'
+        '{queue_table_name}', '{queue_table_log_name}', '{statistics_table_name}', '{schedules_table_name}',
+        '{limits_table_name}'
     )
     AND NOT pg_has_role(class.relowner, 'USAGE');
 
@@ -66,7 +68,8 @@ WHERE place.nspname = coalesce(nullif('{schema_name}', ''), current_schema())
 SELECT needed.relation AS name, needed.privilege
 FROM (VALUES
     ('{queue_table}', 'SELECT'), ('{queue_table}', 'UPDATE'), ('{queue_table}', 'DELETE'),
-    ('{queue_table_log}', 'SELECT'), ('{queue_table_log}', 'INSERT')
+    ('{queue_table_log}', 'SELECT'), ('{queue_table_log}', 'INSERT'),
+    ('{limits_table}', 'SELECT'), ('{limits_table}', 'INSERT'), ('{limits_table}', 'UPDATE')
 ) AS needed(relation, privilege)
 WHERE NOT has_table_privilege(needed.relation::regclass, needed.privilege);
 
@@ -94,6 +97,7 @@ ALTER TABLE {queue_table} SET LOGGED;
 ALTER TABLE {queue_table_log} SET LOGGED;
 ALTER TABLE {statistics_table} SET LOGGED;
 ALTER TABLE {schedules_table} SET LOGGED;
+ALTER TABLE {limits_table} SET LOGGED;
 
 -- name: make_balanced
 -- Jobs and schedules survive a crash of the server, log and statistics are emptied by one.
@@ -101,6 +105,7 @@ ALTER TABLE {queue_table} SET LOGGED;
 ALTER TABLE {queue_table_log} SET UNLOGGED;
 ALTER TABLE {statistics_table} SET UNLOGGED;
 ALTER TABLE {schedules_table} SET LOGGED;
+ALTER TABLE {limits_table} SET LOGGED;
 
 -- name: make_volatile
 -- Every table is emptied by a crash of the server.
@@ -108,3 +113,4 @@ ALTER TABLE {queue_table} SET UNLOGGED;
 ALTER TABLE {queue_table_log} SET UNLOGGED;
 ALTER TABLE {statistics_table} SET UNLOGGED;
 ALTER TABLE {schedules_table} SET UNLOGGED;
+ALTER TABLE {limits_table} SET UNLOGGED;

@@ -14,10 +14,13 @@ import {
 import { resolveSettings, type SettingsOptions } from "../settings.ts";
 import type { Settings } from "../settings.ts";
 import { Statements } from "../sql/render.ts";
-import { knownOptions, shown } from "../validate.ts";
+import { integerAtLeast, knownOptions, shown } from "../validate.ts";
 import { explained, isDuplicateKey } from "./database_error.ts";
 import { QueueStore } from "./queue.ts";
 import { type InstallResult, SchemaStore } from "./schema.ts";
+
+/** Statements in which a cancel may find a job that changes at the same instant. */
+const CANCEL_ROUNDS = 3;
 
 /**
  * What producers and operators call. Made from a driver it works outside transactions; {@linkcode getQueue} makes one
@@ -153,6 +156,31 @@ export class Queries {
       }
       throw explained(error, "enqueue", this.#settings);
     }
+  }
+
+  /**
+   * Cancels jobs: a queued or held one is deleted, a picked one is stopped by its worker, whose handler's signal aborts.
+   * Until it has stopped, it keeps its dedupe key and its seat.
+   *
+   * @param jobIds Ids of any number of jobs.
+   * @returns Those that were there, in no order. The others had ended already, or never were.
+   * @throws {RangeError} If an id is no whole number above 0.
+   * @throws {SchemaError} If the tables are missing or may not be written.
+   */
+  async cancel(jobIds: readonly JobId[]): Promise<JobId[]> {
+    const left = new Set(jobIds.map((id, index) => integerAtLeast(`jobIds[${index}]`, id, 1)));
+    const found: JobId[] = [];
+    try {
+      // A job that was claimed or put back while the statement waited for it is seen by the next one.
+      for (let round = 0; round < CANCEL_ROUNDS && left.size > 0; round++) {
+        const done = await this.#queue.cancel([...left]);
+        for (const id of done) left.delete(id);
+        found.push(...done);
+      }
+    } catch (error) {
+      throw explained(error, "cancel", this.#settings);
+    }
+    return found;
   }
 
   /**

@@ -5,10 +5,34 @@ import { byteaArray, numberArray, textArray } from "../sql/array_literal.ts";
 import type { StatementName, Statements } from "../sql/render.ts";
 import type { Traceback } from "../traceback.ts";
 
+/** What a worker wants of one entrypoint. */
+export interface Gate {
+  readonly entrypoint: string;
+  /** Most picked jobs of the fleet; `0`: no limit. */
+  readonly concurrencyLimit: number;
+  /** Most starts a second of the fleet; `Infinity`: no limit. */
+  readonly requestsPerSecond: number;
+  /** Whether its jobs without a dedupe key run one after another. */
+  readonly serializedDispatch: boolean;
+  /** Age at which a heartbeat is too old; `0`: never. */
+  readonly leaseMs: number;
+  /** Take-overs in a row after which a job is held. */
+  readonly maxTakeOvers: number;
+}
+
+/** Whether claims of an entrypoint have to count. */
+export function isLimited(gate: Gate): boolean {
+  return gate.concurrencyLimit > 0 || gate.requestsPerSecond < Infinity || gate.serializedDispatch;
+}
+
 /** What a worker without work waits for. */
 export interface Outlook {
-  /** A job is ready now. */
+  /** A job may start now. */
   readonly ready: boolean;
+  /** A job waits for a seat: the end of another is worth waking for. */
+  readonly blocked: boolean;
+  /** Milliseconds until the next token of a rate that a job waits for; `null` if none does. */
+  readonly tokenMs: number | null;
   /** Milliseconds until the next deferred job is due; `null` if there is none. */
   readonly dueMs: number | null;
   /** Milliseconds until the next lease runs out; `null` if no job is picked. */
@@ -20,6 +44,20 @@ export interface Ending {
   readonly jobId: JobId;
   readonly status: "successful" | "exception" | "canceled";
   readonly traceback: Traceback | null;
+}
+
+/** An outcome that puts a job back for another attempt. */
+export interface Retry {
+  readonly jobId: JobId;
+  readonly delayMs: number;
+  readonly traceback: Traceback | null;
+}
+
+/** A job whose lease is still held. */
+export interface Lease {
+  readonly jobId: JobId;
+  /** Somebody wants it stopped. */
+  readonly canceled: boolean;
 }
 
 /** An outcome that keeps a job as failed. */
@@ -89,40 +127,98 @@ export class QueueStore {
     return rows.map(decodeJob);
   }
 
-  /** Claims up to `limit` jobs whose heartbeat is older than `timeoutMs`, except those in `running`. */
-  async takeOver(
+  /** Claims up to `limit` ready jobs within the limits of their entrypoints. */
+  async claimLimited(
     limit: number,
-    entrypoints: readonly string[],
+    gates: readonly Gate[],
     queueManagerId: string,
-    timeoutMs: number,
-    running: readonly JobId[],
   ): Promise<Job[]> {
-    const rows = await this.#query<JobRow>("take_over", [
+    const rows = await this.#query<JobRow>("claim_limited", [
       limit,
-      textArray(entrypoints),
       queueManagerId,
-      timeoutMs,
-      numberArray(running),
+      ...encodeGates(gates),
     ]);
     return rows.map(decodeJob);
   }
 
-  /** Says what a worker without work waits for. Sends `event` to every listener, if there is one. */
-  async lookAhead(
-    entrypoints: readonly string[],
-    timeoutMs: number,
-    event: string | null,
-  ): Promise<Outlook> {
-    const [row] = await this.#query<{ ready: boolean; due: number | null; stale: number | null }>(
-      "look_ahead",
-      [textArray(entrypoints), timeoutMs, event],
-    );
-    return { ready: row!.ready, dueMs: row!.due, staleMs: row!.stale };
+  /** Makes what claims of limited entrypoints lock. */
+  async registerLimits(gates: readonly Gate[]): Promise<void> {
+    const limited = gates.filter(isLimited);
+    if (limited.length === 0) return;
+    await this.#query("register_limits", [
+      textArray(limited.map((gate) => gate.entrypoint)),
+      numberArray(limited.map((gate) => gate.requestsPerSecond)),
+    ]);
   }
 
-  /** Renews leases. Gives the ids whose lease is still held. */
-  heartbeat(jobIds: readonly JobId[], queueManagerId: string): Promise<JobId[]> {
-    return this.#ids("heartbeat", [numberArray(jobIds), queueManagerId]);
+  /**
+   * Deals with up to `limit` jobs whose lease has run out, except those in `running`. Gives the jobs that it claimed, and
+   * apart from them those that somebody wants stopped.
+   */
+  async takeOver(
+    limit: number,
+    gates: readonly Gate[],
+    queueManagerId: string,
+    running: readonly JobId[],
+  ): Promise<{ claimed: Job[]; canceled: Job[] }> {
+    const leased = gates.filter((gate) => gate.leaseMs > 0);
+    const rows = await this.#query<JobRow & { canceled: boolean }>("take_over", [
+      limit,
+      queueManagerId,
+      numberArray(running),
+      textArray(leased.map((gate) => gate.entrypoint)),
+      numberArray(leased.map((gate) => gate.leaseMs)),
+      textArray(leased.map((gate) => String(isLimited(gate)))),
+      numberArray(leased.map((gate) => gate.maxTakeOvers)),
+    ]);
+    return {
+      claimed: rows.filter((row) => !row.canceled).map(decodeJob),
+      canceled: rows.filter((row) => row.canceled).map(decodeJob),
+    };
+  }
+
+  /** Says what a worker without work waits for. Sends `event` to every listener, if there is one. */
+  async lookAhead(gates: readonly Gate[], event: string | null): Promise<Outlook> {
+    const [row] = await this.#query<{
+      ready: boolean;
+      blocked: boolean;
+      due: number | null;
+      token: number | null;
+      stale: number | null;
+    }>("look_ahead", [
+      event,
+      ...encodeGates(gates),
+      numberArray(gates.map((gate) => gate.leaseMs)),
+    ]);
+    const { ready, blocked, due, token, stale } = row!;
+    return { ready, blocked, dueMs: due, tokenMs: token, staleMs: stale };
+  }
+
+  /** Renews leases. Gives those that are still held. */
+  async heartbeat(jobIds: readonly JobId[], queueManagerId: string): Promise<Lease[]> {
+    const rows = await this.#query<{ id: string | number | bigint; canceled: boolean }>(
+      "heartbeat",
+      [
+        numberArray(jobIds),
+        queueManagerId,
+      ],
+    );
+    return rows.map(({ id, canceled }) => ({ jobId: decodeId(id), canceled }));
+  }
+
+  /** Puts picked jobs back for another attempt. Gives the ids whose lease was still held. */
+  retry(retries: readonly Retry[], queueManagerId: string): Promise<JobId[]> {
+    return this.#ids("retry", [
+      numberArray(retries.map((retry) => retry.jobId)),
+      numberArray(retries.map((retry) => retry.delayMs)),
+      textArray(retries.map((retry) => encodeTraceback(retry.traceback))),
+      queueManagerId,
+    ]);
+  }
+
+  /** Ends queued and held jobs and asks for the end of picked ones. Gives the ids it found. */
+  cancel(jobIds: readonly JobId[]): Promise<JobId[]> {
+    return this.#ids("cancel", [numberArray(jobIds)]);
   }
 
   /** Deletes picked jobs and logs their outcomes. Gives the ids whose lease was still held. */
@@ -167,6 +263,15 @@ export class QueueStore {
   #query<Row>(name: StatementName, parameters: readonly Parameter[]): Promise<Row[]> {
     return this.#executor.query<Row>(this.#sql.get(name), parameters);
   }
+}
+
+function encodeGates(gates: readonly Gate[]): string[] {
+  return [
+    textArray(gates.map((gate) => gate.entrypoint)),
+    numberArray(gates.map((gate) => gate.concurrencyLimit)),
+    numberArray(gates.map((gate) => gate.requestsPerSecond)),
+    textArray(gates.map((gate) => String(gate.serializedDispatch))),
+  ];
 }
 
 function encodeTraceback(traceback: Traceback | null): string | null {

@@ -4,7 +4,7 @@ import type { Settings } from "../settings.ts";
 import { scripts, upgradeSteps } from "../sql/generated.ts";
 import { type StatementName, Statements } from "../sql/render.ts";
 import { explained, sqlState } from "./database_error.ts";
-import { indexesOf, LABELS, signatureOf, tablesOf } from "./schema_parts.ts";
+import { functionsOf, indexesOf, LABELS, signatureOf, tablesOf } from "./schema_parts.ts";
 
 /** What `install` did. */
 export interface InstallResult {
@@ -162,6 +162,7 @@ export class SchemaStore {
         scripts.install,
         ...steps,
         scripts.indexes,
+        scripts.functions,
         // A function of the Python project sends the same: replacing it would only make the two take turns.
         ...(this.#notifies(catalog) ? [] : [scripts.notify]),
         ...(fresh && this.#settings.durability !== "durable" ? [durability] : []),
@@ -199,7 +200,9 @@ export class SchemaStore {
     for (const index of indexesOf(settings)) {
       if (catalog.indexes.get(index) !== "valid") missing.push(`index ${index}`);
     }
-    if (!catalog.functions.has(settings.function)) missing.push(`function ${settings.function}`);
+    for (const name of [settings.function, ...functionsOf(settings)]) {
+      if (!catalog.functions.has(name)) missing.push(`function ${name}`);
+    }
     if (!catalog.triggers.has(settings.trigger)) missing.push(`trigger ${settings.trigger}`);
     return missing;
   }

@@ -33,6 +33,8 @@ export function tablesOf(settings: Settings): Record<string, Record<string, stri
       headers: "jsonb",
       attempts: "integer",
       slot: "bigint",
+      take_overs: "integer",
+      cancel_requested: "boolean",
     },
     [settings.queueTableLog]: {
       id: "bigint",
@@ -62,6 +64,11 @@ export function tablesOf(settings: Settings): Record<string, Record<string, stri
       next_run: TIMESTAMP,
       last_run: TIMESTAMP,
       status,
+    },
+    [settings.limitsTable]: {
+      entrypoint: "text",
+      tokens: "double precision",
+      refilled: TIMESTAMP,
     },
   };
 }
@@ -99,7 +106,14 @@ export function signatureOf(table: string, settings: Settings): readonly string[
       return ["id", "job_id", "status"];
     case settings.statisticsTable:
       return ["id", "count", "status", "entrypoint"];
+    case settings.limitsTable:
+      return ["entrypoint", "tokens"];
     default:
       return ["id", "expression", "entrypoint"];
   }
+}
+
+/** Functions besides that of the trigger. */
+export function functionsOf(settings: Settings): string[] {
+  return [`${settings.prefix}fn_pgqueuer_claim_1`];
 }

@@ -2,11 +2,152 @@
 
 /** Scripts of several statements, from `sql/*.sql`. */
 export const scripts: {
+  readonly functions: string;
   readonly indexes: string;
   readonly install: string;
   readonly notify: string;
   readonly uninstall: string;
 } = {
+  functions: `-- Functions of our own. May run again: \`install\` and \`upgrade\` both use this file. A function's name ends in a number that
+-- changes with what it does, so that workers of the release before keep theirs.
+
+-- Claims jobs where some entrypoints have limits: highest priority first, then lowest id.
+--
+-- A function, since each of its statements sees what has been committed by then: in one statement the picked jobs would be
+-- counted as they were before the lock was had. It locks the row of each limited entrypoint, so that one worker at a time
+-- claims from it. An entrypoint that another worker has locked is passed over: nobody waits, and the unlimited ones go on.
+-- Python workers take no such lock; against them the unique index of seats decides (23505: claim again).
+CREATE OR REPLACE FUNCTION {claim_function}(
+    most int4,
+    manager uuid,
+    wanted text[],
+    concurrency int4[],   -- most picked jobs of the fleet; 0: no limit
+    rate float8[],        -- most starts a second of the fleet; infinity: no limit
+    serialized boolean[]  -- jobs without a dedupe key run one after another
+) RETURNS TABLE (
+    id bigint, priority int4, manager_id uuid, created timestamptz, updated timestamptz, heartbeat timestamptz,
+    due timestamptz, status {queue_status_type}, entrypoint text, dedupe text, payload bytea, headers jsonb,
+    attempts int4, slot bigint
+) AS $$
+#variable_conflict use_column
+DECLARE
+    locked text[];
+    instant timestamptz;
+BEGIN
+    locked := ARRAY(
+        SELECT gate.entrypoint FROM {limits_table} AS gate WHERE gate.entrypoint = ANY (wanted)
+        ORDER BY gate.entrypoint FOR UPDATE SKIP LOCKED
+    );
+    -- After the locks: the starts of an entrypoint get instants in the order of its claims, so that its rate is exact.
+    instant := clock_timestamp();
+
+    RETURN QUERY
+    WITH asked AS (
+        SELECT * FROM unnest(wanted, concurrency, rate, serialized)
+            AS asked(entrypoint, concurrency, rate, serialized)
+    ), gate AS (
+        SELECT asked.*,
+            asked.concurrency > 0 OR asked.rate < 'infinity' OR asked.serialized AS limited,
+            CASE WHEN asked.rate < 'infinity' THEN least(
+                greatest(1, asked.rate),
+                bucket.tokens + extract(epoch FROM instant - bucket.refilled) * asked.rate
+            ) END AS tokens,
+            CASE WHEN asked.concurrency > 0 THEN asked.concurrency - (
+                SELECT count(*) FROM {queue_table} AS job
+                WHERE job.queue_manager_id IS NOT NULL AND job.entrypoint = asked.entrypoint
+            ) END AS seats,
+            asked.serialized AND EXISTS (
+                SELECT 1 FROM {queue_table} AS job
+                WHERE job.status = 'picked' AND job.entrypoint = asked.entrypoint AND job.dedupe_key IS NULL
+            ) AS keyless_runs
+        FROM asked LEFT JOIN {limits_table} AS bucket ON bucket.entrypoint = asked.entrypoint
+    ), opened AS (
+        SELECT gate.*, least(most, gate.seats, floor(gate.tokens))::int4 AS room FROM gate
+        WHERE NOT gate.limited OR gate.entrypoint = ANY (locked)
+    ), ready AS (
+        SELECT job.* FROM opened CROSS JOIN LATERAL (
+            SELECT ctid AS place, job.id, job.priority, job.entrypoint, job.dedupe_key IS NULL AS keyless
+            FROM {queue_table} AS job
+            WHERE job.entrypoint COLLATE "C" = opened.entrypoint AND job.status = 'queued'
+                AND job.execute_after <= job.created AND NOT (opened.keyless_runs AND job.dedupe_key IS NULL)
+            ORDER BY job.priority DESC, job.id
+            LIMIT greatest(0, opened.room)
+            FOR UPDATE SKIP LOCKED
+        ) AS job
+    ), due AS (
+        SELECT ctid AS place, job.id, job.priority, job.entrypoint, job.dedupe_key IS NULL AS keyless
+        FROM {queue_table} AS job
+        WHERE job.status = 'queued' AND ctid = ANY (ARRAY(
+            SELECT job.place FROM opened CROSS JOIN LATERAL (
+                SELECT ctid AS place FROM {queue_table} AS job
+                WHERE opened.room > 0 AND job.entrypoint COLLATE "C" = opened.entrypoint AND job.status = 'queued'
+                    AND job.execute_after > job.created AND job.execute_after <= instant
+                    AND NOT (opened.keyless_runs AND job.dedupe_key IS NULL)
+                ORDER BY job.execute_after
+                LIMIT 1000
+            ) AS job
+        ))
+        ORDER BY job.priority DESC, job.id
+        LIMIT most
+        FOR UPDATE SKIP LOCKED
+    ), ranked AS (
+        SELECT candidate.*, opened.room, opened.concurrency, opened.serialized,
+            row_number() OVER (
+                PARTITION BY candidate.entrypoint, opened.serialized AND candidate.keyless
+                ORDER BY candidate.priority DESC, candidate.id
+            ) AS turn
+        FROM (SELECT * FROM ready UNION ALL SELECT * FROM due) AS candidate
+        JOIN opened ON opened.entrypoint = candidate.entrypoint
+    ), allowed AS (
+        SELECT ranked.*,
+            row_number() OVER (PARTITION BY ranked.entrypoint ORDER BY ranked.priority DESC, ranked.id) AS rank
+        FROM ranked WHERE NOT (ranked.serialized AND ranked.keyless AND ranked.turn > 1)
+    ), chosen AS (
+        SELECT * FROM allowed WHERE allowed.rank <= allowed.room
+        ORDER BY allowed.priority DESC, allowed.id
+        LIMIT most
+    ), seat AS (
+        SELECT opened.entrypoint, free.number,
+            row_number() OVER (PARTITION BY opened.entrypoint ORDER BY free.number) AS rank
+        FROM opened CROSS JOIN LATERAL (
+            SELECT number FROM generate_series(0, opened.concurrency - 1) AS number
+            WHERE NOT EXISTS (
+                SELECT 1 FROM {queue_table} AS job
+                WHERE job.status = 'picked' AND job.entrypoint = opened.entrypoint AND job.slot = number
+            )
+            ORDER BY number
+            LIMIT greatest(0, opened.room)
+        ) AS free
+        WHERE opened.concurrency > 0
+    ), seated AS (
+        SELECT chosen.id, seat.number AS slot
+        FROM chosen JOIN seat ON seat.entrypoint = chosen.entrypoint AND seat.rank = chosen.rank
+    ), claimed AS (
+        UPDATE {queue_table} AS job
+        SET status = 'picked', updated = instant, heartbeat = instant, queue_manager_id = manager,
+            slot = (SELECT seated.slot FROM seated WHERE seated.id = job.id)
+        WHERE job.ctid = ANY (ARRAY(SELECT place FROM chosen))
+        RETURNING job.*
+    ), charged AS (
+        UPDATE {limits_table} AS bucket
+        SET tokens = taken.tokens - taken.jobs, refilled = instant
+        FROM (
+            SELECT gate.entrypoint, gate.tokens, count(*) AS jobs
+            FROM claimed JOIN gate ON gate.entrypoint = claimed.entrypoint
+            WHERE gate.tokens IS NOT NULL
+            GROUP BY gate.entrypoint, gate.tokens
+        ) AS taken
+        WHERE bucket.entrypoint = taken.entrypoint
+    ), logged AS (
+        INSERT INTO {queue_table_log} (created, job_id, status, entrypoint, priority)
+        SELECT instant, claimed.id, 'picked', claimed.entrypoint, claimed.priority FROM claimed
+    )
+    SELECT claimed.id, claimed.priority, claimed.queue_manager_id, claimed.created, claimed.updated,
+        claimed.heartbeat, claimed.execute_after, claimed.status, claimed.entrypoint, claimed.dedupe_key,
+        claimed.payload, claimed.headers, claimed.attempts, claimed.slot
+    FROM claimed ORDER BY claimed.priority DESC, claimed.id;
+END;
+$$ LANGUAGE plpgsql;`,
   indexes: `-- Every index besides the primary keys. Each statement may run again: \`install\` and \`upgrade\` both use this file.
 -- "Python" marks an index that our statements do not use and a Python worker, dashboard or upgrade does.
 
@@ -102,7 +243,11 @@ CREATE TABLE IF NOT EXISTS {queue_table} (
     headers jsonb,
     attempts int4 NOT NULL DEFAULT 0,
     -- Seat of a picked job of an entrypoint with a concurrency limit.
-    slot bigint
+    slot bigint,
+    -- Ours: workers in a row that died while they ran the job.
+    take_overs int4 NOT NULL DEFAULT 0,
+    -- Ours: somebody wants the picked job stopped. It keeps its key and seat until it has.
+    cancel_requested boolean NOT NULL DEFAULT false
 );
 
 -- One row for each change of a job's status. \`aggregated\` is never written as null: such a row would never be counted.
@@ -139,6 +284,14 @@ CREATE TABLE IF NOT EXISTS {schedules_table} (
     last_run timestamptz,
     status {queue_status_type} DEFAULT 'queued',
     CONSTRAINT {schedules_table_name}_expression_entrypoint_key UNIQUE (expression, entrypoint)
+);
+
+-- Ours: one row for each entrypoint with a limit. Who claims from it locks the row.
+CREATE TABLE IF NOT EXISTS {limits_table} (
+    entrypoint text PRIMARY KEY,
+    -- Token bucket of the rate limit: what was left when it was last taken from, and when that was.
+    tokens float8 NOT NULL,
+    refilled timestamptz NOT NULL
 );`,
   notify: `-- Tells listeners that the queue has changed. May run again: \`install\` and \`upgrade\` both use this file.
 
@@ -173,6 +326,8 @@ DROP TABLE IF EXISTS {queue_table};
 DROP TABLE IF EXISTS {queue_table_log};
 DROP TABLE IF EXISTS {statistics_table};
 DROP TABLE IF EXISTS {schedules_table};
+DROP TABLE IF EXISTS {limits_table};
+DROP FUNCTION IF EXISTS {claim_function}(int4, uuid, text[], int4[], float8[], boolean[]);
 DROP FUNCTION IF EXISTS {function}();
 DROP TYPE IF EXISTS {queue_status_type};
 -- Left over from old releases of the Python project.
@@ -182,6 +337,7 @@ DROP TYPE IF EXISTS {legacy_status_type};`,
 /** Steps from older schemas, in order, from `sql/upgrade/*.sql`. */
 export const upgradeSteps: {
   readonly "0001_python": string;
+  readonly "0002_limits": string;
 } = {
   "0001_python": `-- From every schema that the Python project has installed, back to its release 0.1, to the tables of its release 2.0.
 -- Changes nothing on a table that already has it. Takes ACCESS EXCLUSIVE for moments, and for the length of a rewrite where
@@ -258,6 +414,10 @@ BEGIN
     END IF;
 END
 $$;`,
+  "0002_limits": `-- Columns and a table of our own, which the Python project neither reads nor minds. Takes ACCESS EXCLUSIVE for a moment.
+
+ALTER TABLE {queue_table} ADD COLUMN IF NOT EXISTS take_overs int4 NOT NULL DEFAULT 0;
+ALTER TABLE {queue_table} ADD COLUMN IF NOT EXISTS cancel_requested boolean NOT NULL DEFAULT false;`,
 };
 
 /** Single statements, from `sql/queries/*.sql`. */
@@ -266,9 +426,13 @@ export const statements: {
   readonly enqueue_or_skip: string;
   readonly enqueue_or_raise_priority: string;
   readonly dequeue: string;
+  readonly claim_limited: string;
+  readonly register_limits: string;
   readonly take_over: string;
   readonly look_ahead: string;
   readonly heartbeat: string;
+  readonly retry: string;
+  readonly cancel: string;
   readonly acknowledge: string;
   readonly hold: string;
   readonly release: string;
@@ -399,57 +563,131 @@ LEFT JOIN stored AS raised ON raised.dedupe_key = input.dedupe_key`,
 SELECT id, priority, queue_manager_id AS manager, created, updated, heartbeat, execute_after AS due, status,
     entrypoint, dedupe_key AS dedupe, payload, headers, attempts, slot
 FROM claimed ORDER BY priority DESC, id`,
-  take_over: `WITH stale AS (
-    SELECT ctid AS place FROM {queue_table}
-    WHERE status = 'picked'
-        AND heartbeat < now() - $4::float8 * interval '1 millisecond'
-        AND entrypoint = ANY ($2::text::text[])
-        AND id <> ALL ($5::text::bigint[])
-    ORDER BY heartbeat
+  claim_limited: `SELECT id, priority, manager_id AS manager, created, updated, heartbeat, due, status, entrypoint, dedupe, payload,
+    headers, attempts, slot
+FROM {claim_function}(
+    $1::int4, $2::uuid, $3::text::text[], $4::text::int4[], $5::text::float8[], $6::text::boolean[]
+)`,
+  register_limits: `INSERT INTO {limits_table} (entrypoint, tokens, refilled)
+SELECT entrypoint, least(greatest(1, rate), 1e9), now()
+FROM unnest($1::text::text[], $2::text::float8[]) AS asked(entrypoint, rate)
+ORDER BY entrypoint
+ON CONFLICT (entrypoint) DO NOTHING`,
+  take_over: `WITH asked AS (
+    SELECT * FROM unnest($4::text::text[], $5::text::float8[], $6::text::boolean[], $7::text::int4[])
+        AS asked(entrypoint, timeout, limited, most)
+), stale AS (
+    SELECT job.ctid AS place, job.queue_manager_id AS dead,
+        CASE
+            -- To be ended by the one who claims it.
+            WHEN job.cancel_requested THEN 'claim'
+            WHEN job.take_overs + 1 >= asked.most THEN 'hold'
+            WHEN asked.limited THEN 'put back'
+            ELSE 'claim'
+        END AS fate
+    FROM {queue_table} AS job JOIN asked ON asked.entrypoint = job.entrypoint
+    WHERE job.status = 'picked'
+        AND job.heartbeat < now() - (SELECT min(timeout) FROM asked) * interval '1 millisecond'
+        AND job.heartbeat < now() - asked.timeout * interval '1 millisecond'
+        AND job.id <> ALL ($3::text::bigint[])
+    ORDER BY job.heartbeat
     LIMIT $1::int4
-    FOR UPDATE SKIP LOCKED
+    FOR UPDATE OF job SKIP LOCKED
 ), claimed AS (
     UPDATE {queue_table}
-    SET updated = now(), heartbeat = now(), queue_manager_id = $3::uuid
-    WHERE ctid = ANY (ARRAY(SELECT place FROM stale))
+    SET updated = now(), heartbeat = now(), queue_manager_id = $2::uuid, take_overs = take_overs + 1
+    WHERE ctid = ANY (ARRAY(SELECT place FROM stale WHERE fate = 'claim'))
     RETURNING id, priority, queue_manager_id, created, updated, heartbeat, execute_after, status, entrypoint,
-        dedupe_key, payload, headers, attempts, slot
+        dedupe_key, payload, headers, attempts, slot, cancel_requested
+), put_back AS (
+    UPDATE {queue_table}
+    SET status = 'queued', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = take_overs + 1
+    WHERE ctid = ANY (ARRAY(SELECT place FROM stale WHERE fate = 'put back'))
+    RETURNING id, entrypoint, priority
+), held AS (
+    UPDATE {queue_table}
+    SET status = 'failed', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = take_overs + 1
+    WHERE ctid = ANY (ARRAY(SELECT place FROM stale WHERE fate = 'hold'))
+    RETURNING id, entrypoint, priority, take_overs
 ), logged AS (
-    INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-    SELECT id, 'picked', entrypoint, priority FROM claimed
+    INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority, traceback)
+    SELECT id, 'picked'::{queue_status_type}, entrypoint, priority, NULL::jsonb FROM claimed
+    UNION ALL SELECT id, 'queued', entrypoint, priority, NULL FROM put_back
+    UNION ALL SELECT id, 'failed', entrypoint, priority, jsonb_build_object(
+        'job_id', id, 'timestamp', now(), 'exception_type', 'WorkerDied',
+        'exception_message', format('%s workers in a row died while they ran this job', take_overs),
+        'traceback', '', 'additional_context', jsonb_build_object('entrypoint', entrypoint)
+    ) FROM held
 )
 SELECT id, priority, queue_manager_id AS manager, created, updated, heartbeat, execute_after AS due, status,
-    entrypoint, dedupe_key AS dedupe, payload, headers, attempts, slot
+    entrypoint, dedupe_key AS dedupe, payload, headers, attempts, slot, cancel_requested AS canceled
 FROM claimed ORDER BY priority DESC, id`,
-  look_ahead: `SELECT
-    CASE WHEN $3::text IS NOT NULL THEN pg_notify('{channel}', $3::text) END,
-    EXISTS (
-        SELECT 1 FROM unnest($1::text::text[]) AS wanted(entrypoint)
-        CROSS JOIN LATERAL (
-            SELECT 1 FROM {queue_table}
-            WHERE entrypoint COLLATE "C" = wanted.entrypoint AND status = 'queued' AND execute_after <= created
-            -- Any would do. The order makes the planner read the index and not the table from its start.
-            ORDER BY priority DESC, id
+  look_ahead: `WITH asked AS (
+    SELECT * FROM unnest(
+        $2::text::text[], $3::text::int4[], $4::text::float8[], $5::text::boolean[], $6::text::float8[]
+    ) AS asked(entrypoint, concurrency, rate, serialized, timeout)
+), gate AS (
+    SELECT asked.*,
+        asked.serialized AND EXISTS (
+            SELECT 1 FROM {queue_table} AS job
+            WHERE job.status = 'picked' AND job.entrypoint = asked.entrypoint AND job.dedupe_key IS NULL
+        ) AS keyless_runs,
+        asked.concurrency > 0 AND asked.concurrency <= (
+            SELECT count(*) FROM {queue_table} AS job
+            WHERE job.queue_manager_id IS NOT NULL AND job.entrypoint = asked.entrypoint
+        ) AS taken,
+        CASE WHEN asked.rate < 'infinity' THEN (
+            SELECT (1 - least(
+                greatest(1, asked.rate),
+                bucket.tokens + extract(epoch FROM clock_timestamp() - bucket.refilled) * asked.rate
+            )) / asked.rate * 1000
+            FROM {limits_table} AS bucket WHERE bucket.entrypoint = asked.entrypoint
+        ) END AS token
+    FROM asked
+), seen AS (
+    SELECT gate.*,
+        EXISTS (
+            SELECT 1 FROM (
+                SELECT id FROM {queue_table} AS job
+                WHERE job.entrypoint COLLATE "C" = gate.entrypoint AND job.status = 'queued'
+                    AND job.execute_after <= job.created
+                    AND (NOT gate.keyless_runs OR job.dedupe_key IS NOT NULL)
+                -- Any would do. The order makes the planner read the index and not the table from its start.
+                ORDER BY job.priority DESC, job.id
+                LIMIT 1
+            ) AS first
+        ) AS ready,
+        gate.keyless_runs AND EXISTS (
+            SELECT 1 FROM {queue_table} AS job
+            WHERE job.entrypoint COLLATE "C" = gate.entrypoint AND job.status = 'queued' AND job.dedupe_key IS NULL
+                AND job.execute_after <= job.created
+        ) AS keyless_waits,
+        (
+            SELECT extract(epoch FROM job.execute_after - clock_timestamp()) * 1000 FROM {queue_table} AS job
+            WHERE job.entrypoint COLLATE "C" = gate.entrypoint AND job.status = 'queued'
+                AND job.execute_after > job.created
+            ORDER BY job.execute_after
             LIMIT 1
-        ) AS job
-    ) AS ready,
-    (
-        SELECT extract(epoch FROM min(job.execute_after) - clock_timestamp()) * 1000
-        FROM unnest($1::text::text[]) AS wanted(entrypoint)
-        CROSS JOIN LATERAL (
-            SELECT execute_after FROM {queue_table}
-            WHERE entrypoint COLLATE "C" = wanted.entrypoint AND status = 'queued' AND execute_after > created
-            ORDER BY execute_after
+        ) AS due,
+        (
+            SELECT extract(epoch FROM job.heartbeat - clock_timestamp()) * 1000 + gate.timeout
+            FROM {queue_table} AS job
+            WHERE job.status = 'picked' AND job.entrypoint = gate.entrypoint AND gate.timeout > 0
+            ORDER BY job.heartbeat
             LIMIT 1
-        ) AS job
-    )::float8 AS due,
-    (
-        SELECT extract(epoch FROM heartbeat - clock_timestamp()) * 1000 + $2::float8
-        FROM {queue_table}
-        WHERE status = 'picked' AND entrypoint = ANY ($1::text::text[])
-        ORDER BY heartbeat
-        LIMIT 1
-    )::float8 AS stale`,
+        ) AS stale
+    FROM gate
+), weighed AS (
+    SELECT seen.*, seen.ready OR coalesce(seen.due <= 0, false) AS work FROM seen
+)
+SELECT
+    CASE WHEN $1::text IS NOT NULL THEN pg_notify('{channel}', $1::text) END,
+    coalesce(bool_or(work AND NOT taken AND coalesce(token <= 0, true)), false) AS ready,
+    coalesce(bool_or(work AND taken OR keyless_waits), false) AS blocked,
+    min(due) FILTER (WHERE due > 0)::float8 AS due,
+    min(token) FILTER (WHERE work AND NOT taken AND token > 0)::float8 AS token,
+    min(stale)::float8 AS stale
+FROM weighed`,
   heartbeat: `WITH renewed AS (
     UPDATE {queue_table} SET heartbeat = now()
     WHERE ctid = ANY (ARRAY(
@@ -458,8 +696,50 @@ FROM claimed ORDER BY priority DESC, id`,
         FOR UPDATE SKIP LOCKED
     ))
 )
-SELECT id FROM {queue_table}
+SELECT id, cancel_requested AS canceled FROM {queue_table}
 WHERE id = ANY ($1::text::bigint[]) AND status = 'picked' AND queue_manager_id = $2::uuid`,
+  retry: `WITH outcome AS (
+    SELECT * FROM unnest($1::text::bigint[], $2::text::float8[], $3::text::jsonb[]) AS given(id, delay, traceback)
+), retried AS (
+    UPDATE {queue_table} AS job
+    SET status = 'queued', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = 0,
+        attempts = job.attempts + 1,
+        -- Without a delay the job is ready at once, in the index of ready jobs.
+        execute_after = CASE WHEN outcome.delay > 0 THEN now() + outcome.delay * interval '1 millisecond'
+            ELSE job.created END
+    FROM outcome
+    WHERE job.id = outcome.id AND job.status = 'picked' AND job.queue_manager_id = $4::uuid
+    RETURNING job.id, job.entrypoint, job.priority, outcome.traceback
+), logged AS (
+    INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority, traceback)
+    SELECT id, 'queued', entrypoint, priority, traceback FROM retried
+)
+SELECT retried.id, pg_notify('{channel}', json_build_object(
+    'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
+    'type', 'table_changed_event'
+)::text) FROM retried`,
+  cancel: `WITH found AS (
+    SELECT ctid AS place, id, status FROM {queue_table} WHERE id = ANY ($1::text::bigint[]) ORDER BY id FOR UPDATE
+), ended AS (
+    DELETE FROM {queue_table}
+    WHERE ctid = ANY (ARRAY(SELECT place FROM found WHERE status <> 'picked'))
+    RETURNING id, entrypoint, priority
+), logged AS (
+    INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
+    SELECT id, 'canceled', entrypoint, priority FROM ended
+), marked AS (
+    UPDATE {queue_table} SET cancel_requested = true
+    WHERE ctid = ANY (ARRAY(SELECT place FROM found WHERE status = 'picked'))
+    RETURNING id
+), told AS (
+    -- A notification holds 8,000 bytes.
+    SELECT pg_notify('{channel}', json_build_object(
+        'channel', '{channel}', 'ids', json_agg(id), 'sent_at', now(), 'type', 'cancellation_event'
+    )::text)
+    FROM (SELECT id, row_number() OVER (ORDER BY id) / 300 AS part FROM marked) AS numbered
+    GROUP BY part
+)
+SELECT id, (SELECT count(*) FROM told) AS told FROM (SELECT id FROM ended UNION ALL SELECT id FROM marked) AS done`,
   acknowledge: `WITH outcome AS (
     SELECT * FROM unnest($1::text::bigint[], $2::text::{queue_status_type}[], $3::text::jsonb[])
         AS given(id, status, traceback)
@@ -475,17 +755,22 @@ RETURNING job_id AS id`,
     SELECT * FROM unnest($1::text::bigint[], $2::text::jsonb[]) AS given(id, traceback)
 ), held AS (
     UPDATE {queue_table} AS job
-    SET status = 'failed', updated = now(), queue_manager_id = NULL, slot = NULL
+    SET status = 'failed', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = 0
     FROM outcome
     WHERE job.id = outcome.id AND job.status = 'picked' AND job.queue_manager_id = $3::uuid
     RETURNING job.id, job.entrypoint, job.priority, outcome.traceback
+), logged AS (
+    INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority, traceback)
+    SELECT id, 'failed', entrypoint, priority, traceback FROM held
 )
-INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority, traceback)
-SELECT id, 'failed', entrypoint, priority, traceback FROM held
-RETURNING job_id AS id`,
+-- Its seat is free, and an UPDATE tells nobody.
+SELECT held.id, pg_notify('{channel}', json_build_object(
+    'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
+    'type', 'table_changed_event'
+)::text) FROM held`,
   release: `WITH released AS (
     UPDATE {queue_table}
-    SET status = 'queued', updated = now(), queue_manager_id = NULL, slot = NULL
+    SET status = 'queued', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = 0
     WHERE id = ANY ($1::text::bigint[]) AND status = 'picked' AND queue_manager_id = $2::uuid
     RETURNING id, entrypoint, priority
 ), logged AS (
@@ -498,7 +783,7 @@ SELECT released.id, pg_notify('{channel}', json_build_object(
 )::text) FROM released`,
   release_unknown: `WITH released AS (
     UPDATE {queue_table}
-    SET status = 'queued', updated = now(), queue_manager_id = NULL, slot = NULL
+    SET status = 'queued', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = 0
     WHERE id <> ALL ($1::text::bigint[]) AND status = 'picked' AND queue_manager_id = $2::uuid
     RETURNING id, entrypoint, priority
 ), logged AS (
@@ -518,7 +803,8 @@ SELECT released.id, pg_notify('{channel}', json_build_object(
     SELECT class.oid, class.relname, class.relkind
     FROM pg_class AS class JOIN place ON class.relnamespace = place.oid
     WHERE class.relname IN (
-        '{queue_table_name}', '{queue_table_log_name}', '{statistics_table_name}', '{schedules_table_name}'
+        '{queue_table_name}', '{queue_table_log_name}', '{statistics_table_name}', '{schedules_table_name}',
+        '{limits_table_name}'
     )
 )
 SELECT 'table' AS kind, relname::text AS name, relkind::text AS detail FROM relation
@@ -540,7 +826,7 @@ WHERE type.typname = '{queue_status_type_name}'
 UNION ALL
 SELECT 'function', proname, ''
 FROM pg_proc JOIN place ON pronamespace = place.oid
-WHERE proname = '{function_name}'
+WHERE proname IN ('{function_name}', '{claim_function_name}')
 UNION ALL
 SELECT 'trigger', tgname, tgenabled::text
 FROM pg_trigger JOIN relation ON tgrelid = relation.oid
@@ -559,13 +845,15 @@ LEFT JOIN pg_namespace AS place ON place.nspname = coalesce(nullif('{schema_name
 FROM pg_class AS class JOIN pg_namespace AS place ON place.oid = class.relnamespace
 WHERE place.nspname = coalesce(nullif('{schema_name}', ''), current_schema())
     AND class.relname IN (
-        '{queue_table_name}', '{queue_table_log_name}', '{statistics_table_name}', '{schedules_table_name}'
+        '{queue_table_name}', '{queue_table_log_name}', '{statistics_table_name}', '{schedules_table_name}',
+        '{limits_table_name}'
     )
     AND NOT pg_has_role(class.relowner, 'USAGE')`,
   missing_grants: `SELECT needed.relation AS name, needed.privilege
 FROM (VALUES
     ('{queue_table}', 'SELECT'), ('{queue_table}', 'UPDATE'), ('{queue_table}', 'DELETE'),
-    ('{queue_table_log}', 'SELECT'), ('{queue_table_log}', 'INSERT')
+    ('{queue_table_log}', 'SELECT'), ('{queue_table_log}', 'INSERT'),
+    ('{limits_table}', 'SELECT'), ('{limits_table}', 'INSERT'), ('{limits_table}', 'UPDATE')
 ) AS needed(relation, privilege)
 WHERE NOT has_table_privilege(needed.relation::regclass, needed.privilege)`,
   create_schema: `CREATE SCHEMA IF NOT EXISTS {schema_name}`,
@@ -580,13 +868,16 @@ ALTER TYPE {queue_status_type} ADD VALUE IF NOT EXISTS 'failed'`,
   make_durable: `ALTER TABLE {queue_table} SET LOGGED;
 ALTER TABLE {queue_table_log} SET LOGGED;
 ALTER TABLE {statistics_table} SET LOGGED;
-ALTER TABLE {schedules_table} SET LOGGED`,
+ALTER TABLE {schedules_table} SET LOGGED;
+ALTER TABLE {limits_table} SET LOGGED`,
   make_balanced: `ALTER TABLE {queue_table} SET LOGGED;
 ALTER TABLE {queue_table_log} SET UNLOGGED;
 ALTER TABLE {statistics_table} SET UNLOGGED;
-ALTER TABLE {schedules_table} SET LOGGED`,
+ALTER TABLE {schedules_table} SET LOGGED;
+ALTER TABLE {limits_table} SET LOGGED`,
   make_volatile: `ALTER TABLE {queue_table} SET UNLOGGED;
 ALTER TABLE {queue_table_log} SET UNLOGGED;
 ALTER TABLE {statistics_table} SET UNLOGGED;
-ALTER TABLE {schedules_table} SET UNLOGGED`,
+ALTER TABLE {schedules_table} SET UNLOGGED;
+ALTER TABLE {limits_table} SET UNLOGGED`,
 };

@@ -1,12 +1,20 @@
 import type { Job, JobId } from "../job.ts";
 import type { Logger } from "../logger.ts";
-import type { Ending, Holding, QueueStore } from "../queries/queue.ts";
-import { tracebackOf } from "../traceback.ts";
+import type { Ending, Holding, QueueStore, Retry } from "../queries/queue.ts";
+import { retryDelayMs, type RetryPolicy, RetryRequested } from "../retry.ts";
+import { retryTracebackOf, tracebackOf } from "../traceback.ts";
 import { FlushBuffer } from "./flush_buffer.ts";
 import type { Outcome } from "./run_job.ts";
 
 /** What becomes of a job whose attempt threw. */
 export type OnFailure = "delete" | "hold";
+
+/** What an entrypoint says about attempts that failed. */
+export interface FailurePolicy {
+  readonly onFailure: OnFailure;
+  /** `null`: no attempt but those that the handler asks for. */
+  readonly retry: RetryPolicy | null;
+}
 
 /** Stores outcomes: the one place where an outcome becomes SQL. Every statement is fenced by the queue manager's id. */
 export class Acknowledger {
@@ -14,6 +22,7 @@ export class Acknowledger {
   readonly #logger: Logger;
   readonly #endings: FlushBuffer<Ending>;
   readonly #holdings: FlushBuffer<Holding>;
+  readonly #retries: FlushBuffer<Retry>;
   readonly #releases: FlushBuffer<JobId>;
 
   constructor(queue: QueueStore, queueManagerId: string, logger: Logger) {
@@ -28,28 +37,48 @@ export class Acknowledger {
       }, logger);
     this.#endings = buffer((items, id) => queue.acknowledge(items, id), (ending) => ending.jobId);
     this.#holdings = buffer((items, id) => queue.hold(items, id), (holding) => holding.jobId);
+    this.#retries = buffer((items, id) => queue.retry(items, id), (retry) => retry.jobId);
     this.#releases = buffer((items, id) => queue.release(items, id), (jobId) => jobId);
   }
 
   /** Stores how an attempt ended. Resolves when it is stored. */
-  store(job: Job, outcome: Outcome, onFailure: OnFailure): Promise<void> {
+  store(job: Job, outcome: Outcome, policy: FailurePolicy): Promise<void> {
     switch (outcome.status) {
       case "successful":
-        return this.#endings.add({ jobId: job.id, status: "successful", traceback: null });
+      case "canceled":
+        return this.#endings.add({ jobId: job.id, status: outcome.status, traceback: null });
       case "released":
         return this.#releases.add(job.id);
-      case "exception": {
-        const traceback = tracebackOf(outcome.error, job);
-        return onFailure === "hold"
-          ? this.#holdings.add({ jobId: job.id, traceback })
-          : this.#endings.add({ jobId: job.id, status: "exception", traceback });
+      case "exception":
+        return this.#storeFailure(job, outcome.error, policy);
+    }
+  }
+
+  #storeFailure(job: Job, error: unknown, { onFailure, retry }: FailurePolicy): Promise<void> {
+    const asked = error instanceof RetryRequested ? error : null;
+    let delayMs = asked?.delayMs ?? null;
+    let thrown = error;
+    if (asked === null && retry !== null) {
+      try {
+        delayMs = retryDelayMs(retry, error, job.attempts);
+      } catch (decideError) {
+        // The caller's own function: without its answer the job has failed, and the log says why.
+        thrown = decideError;
       }
     }
+    if (delayMs !== null) {
+      const traceback = retryTracebackOf(error, job, delayMs, asked?.reason ?? null);
+      return this.#retries.add({ jobId: job.id, delayMs, traceback });
+    }
+    const traceback = tracebackOf(thrown, job);
+    return onFailure === "hold"
+      ? this.#holdings.add({ jobId: job.id, traceback })
+      : this.#endings.add({ jobId: job.id, status: "exception", traceback });
   }
 
   /** Waits until everything is stored, at most `timeoutMs`; then gives the rest up. Its leases run out by themselves. */
   async close(timeoutMs: number): Promise<void> {
-    const buffers = [this.#endings, this.#holdings, this.#releases];
+    const buffers = [this.#endings, this.#holdings, this.#retries, this.#releases];
     const timer = setTimeout(() => {
       for (const buffer of buffers) buffer.abandon();
     }, timeoutMs);

@@ -20,7 +20,7 @@ export class Attempt {
     this.context = { signal: this.#abort.signal, log: forJob(logger, job) };
   }
 
-  /** Tells the handler to stop. */
+  /** Tells the handler to stop. Only the first reason counts. */
   abort(reason: Error): void {
     this.#abort.abort(reason);
   }

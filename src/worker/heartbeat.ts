@@ -1,6 +1,7 @@
-import { LeaseLostError } from "../errors.ts";
+import { JobCanceledError, LeaseLostError } from "../errors.ts";
 import type { JobId } from "../job.ts";
 import type { Logger } from "../logger.ts";
+import type { Lease } from "../queries/queue.ts";
 import type { Attempt } from "./attempt.ts";
 import { Wake } from "./wake.ts";
 
@@ -9,12 +10,12 @@ const BEATS_PER_TIMEOUT = 3;
 
 /** What the heartbeat needs of its surroundings. */
 export interface HeartbeatParts {
-  /** Age at which others may take a job over. `0`: nobody ever does, so nothing is sent. */
+  /** Shortest age at which others may take a job over. `0`: nobody ever does, so nothing is sent. */
   readonly timeoutMs: number;
   /** What this process runs now. */
   readonly attempts: () => Iterable<Attempt>;
-  /** Renews leases and gives the ids that are still ours. */
-  readonly renew: (jobIds: readonly JobId[]) => Promise<JobId[]>;
+  /** Renews leases and gives those that are still ours. */
+  readonly renew: (jobIds: readonly JobId[]) => Promise<Lease[]>;
   readonly logger: Logger;
 }
 
@@ -59,10 +60,14 @@ export class Heartbeat {
     if (attempts.length === 0) return true;
     const sentAt = performance.now();
     try {
-      const kept = new Set(await this.#parts.renew(attempts.map((attempt) => attempt.job.id)));
+      const leases = await this.#parts.renew(attempts.map((attempt) => attempt.job.id));
+      const kept = new Map(leases.map(({ jobId, canceled }) => [jobId, canceled]));
       for (const attempt of attempts) {
-        if (kept.has(attempt.job.id)) {
+        const canceled = kept.get(attempt.job.id);
+        if (canceled !== undefined) {
           this.#renewedAt.set(attempt, sentAt);
+          // The notification of the cancel may have been lost.
+          if (canceled) attempt.abort(new JobCanceledError(attempt.job.id));
         } else if (!attempt.ended) {
           // One that has ended is gone because it was acknowledged between the statement and its answer.
           attempt.lose(

@@ -1,6 +1,7 @@
 import { reconnectDelayMs } from "../backoff.ts";
 import type { Driver, Subscription } from "../driver.ts";
 import { healthCheckEvent, parseEvent } from "../event.ts";
+import type { JobId } from "../job.ts";
 import type { Logger } from "../logger.ts";
 import { Wake } from "./wake.ts";
 
@@ -13,6 +14,8 @@ export interface ListenerParts {
   readonly channel: string;
   /** Bare name of the queue table: other installs may share the channel. */
   readonly queueTable: string;
+  /** Is told which jobs somebody has canceled. */
+  readonly onCancel: (jobIds: readonly JobId[]) => void;
   readonly logger: Logger;
 }
 
@@ -32,6 +35,8 @@ export class Listener {
   /** The health check under way: its id, and what runs when it is not heard. */
   #echo: { readonly id: string; readonly timer: ReturnType<typeof setTimeout> } | undefined;
   #renewing: Promise<void> | undefined;
+  /** Whether the end of a job is news. */
+  #heedsEnds = false;
   #closed = false;
 
   constructor(parts: ListenerParts) {
@@ -48,6 +53,11 @@ export class Listener {
   /** Waits for a notification of new work, at most `timeoutMs`. Says whether one came. */
   waitForWork(timeoutMs: number): Promise<boolean> {
     return this.#wake.wait(timeoutMs);
+  }
+
+  /** Says whether the end of a job ends the wait too. */
+  heedEnds(heed: boolean): void {
+    this.#heedsEnds = heed;
   }
 
   /** Ends the wait of {@linkcode Listener.waitForWork}. */
@@ -120,9 +130,12 @@ export class Listener {
       this.#parts.logger.debug("Ignored a notification that is none of ours");
     } else if (event.type === "health_check_event") {
       if (event.id === this.#echo?.id) this.#forgetEcho();
-    } else if (event.type === "table_changed_event") {
-      // A deleted job is a finished one: no work comes of it.
-      const work = event.operation === "insert" || event.operation === "update";
+    } else if (event.type === "cancellation_event") {
+      this.#parts.onCancel(event.ids);
+    } else {
+      // A deleted job is one that has ended: work comes of it only where another waits for its seat.
+      const work = event.operation === "insert" || event.operation === "update" ||
+        event.operation === "delete" && this.#heedsEnds;
       if (work && event.table === this.#parts.queueTable) this.#wake.set();
     }
   }

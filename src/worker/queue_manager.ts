@@ -1,21 +1,18 @@
 import { reconnectDelayMs } from "../backoff.ts";
-import { LeaseLostError, ShutdownError } from "../errors.ts";
+import { JobCanceledError, JobTimeoutError, LeaseLostError, ShutdownError } from "../errors.ts";
 import type { Job, JobId } from "../job.ts";
 import type { Logger } from "../logger.ts";
-import type { QueueStore } from "../queries/queue.ts";
-import type { Acknowledger, OnFailure } from "./acknowledger.ts";
+import { sqlState } from "../queries/database_error.ts";
+import { type Gate, isLimited, type QueueStore } from "../queries/queue.ts";
+import type { Acknowledger } from "./acknowledger.ts";
 import { Attempt } from "./attempt.ts";
+import { type Entrypoint, gatesOf } from "./entrypoint.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import type { Listener } from "./listener.ts";
-import { type Handler, runJob } from "./run_job.ts";
+import { runJob } from "./run_job.ts";
 import type { ResolvedRunOptions } from "./run_options.ts";
+import { MAX_TIMER_MS } from "../validate.ts";
 import { Wake } from "./wake.ts";
-
-/** A handler with the options of its entrypoint. */
-export interface Entrypoint {
-  readonly handler: Handler;
-  readonly onFailure: OnFailure;
-}
 
 /** What the loop needs of its surroundings. */
 export interface QueueManagerParts {
@@ -31,8 +28,8 @@ export interface QueueManagerParts {
 /** While a backlog keeps a worker busy it looks for leases that have run out this often. Bounds G9's second. */
 const TAKE_OVER_INTERVAL_MS = 500;
 
-/** How soon to look again at a job that is ready and that another session has locked. */
-const LOCKED_POLL_MS = 100;
+/** How soon to look again at a job that is ready and that another session has locked: at first, and at last. */
+const LOCKED_POLL_MS = { first: 5, last: 100 };
 
 /** Outcomes that may wait to be stored, for each handler that may run. More and the database cannot keep up: claim less. */
 const UNSTORED_PER_TASK = 10;
@@ -52,6 +49,10 @@ const CLOSE_TIMEOUT_MS = 5_000;
 export class QueueManager {
   readonly #parts: QueueManagerParts;
   readonly #names: readonly string[];
+  readonly #gates: readonly Gate[];
+  readonly #limited: boolean;
+  /** Whether any lease can run out. */
+  readonly #leased: boolean;
   readonly #heartbeat: Heartbeat;
   /** Jobs of this process, from the claim until the outcome is stored. At most one attempt for each job. */
   readonly #attempts = new Map<JobId, Attempt>();
@@ -72,8 +73,12 @@ export class QueueManager {
   constructor(parts: QueueManagerParts) {
     this.#parts = parts;
     this.#names = [...parts.entrypoints.keys()];
+    this.#gates = gatesOf(parts.entrypoints, parts.options.heartbeatTimeoutMs);
+    this.#limited = this.#gates.some(isLimited);
+    const leases = this.#gates.map((gate) => gate.leaseMs).filter((ms) => ms > 0);
+    this.#leased = leases.length > 0;
     this.#heartbeat = new Heartbeat({
-      timeoutMs: parts.options.heartbeatTimeoutMs,
+      timeoutMs: this.#leased ? Math.min(...leases) : 0,
       attempts: () => this.#attempts.values(),
       renew: (ids) => parts.queue.heartbeat(ids, parts.queueManagerId),
       logger: parts.logger,
@@ -82,6 +87,7 @@ export class QueueManager {
 
   /** Runs jobs until `stop()`, or in drain mode until none is ready. Every claimed job has then ended or is put back. */
   async run(): Promise<void> {
+    await this.#parts.queue.registerLimits(this.#gates);
     this.#heartbeat.start();
     try {
       await this.#loop();
@@ -95,6 +101,11 @@ export class QueueManager {
     this.#stopping = true;
     this.#parts.listener.wake();
     this.#settled.set();
+  }
+
+  /** Tells the handlers of jobs that somebody has canceled. */
+  cancel(jobIds: readonly JobId[]): void {
+    for (const jobId of jobIds) this.#attempts.get(jobId)?.abort(new JobCanceledError(jobId));
   }
 
   /** Ends the wait for running handlers: their signals abort. */
@@ -131,30 +142,11 @@ export class QueueManager {
 
   /** Claims up to `limit` jobs and starts them. Gives their number. */
   async #claim(limit: number): Promise<number> {
-    const { queue, queueManagerId, options } = this.#parts;
     let count = 0;
-    if (options.heartbeatTimeoutMs > 0 && performance.now() >= this.#takeOverAt) {
-      this.#takeOverAt = performance.now() + TAKE_OVER_INTERVAL_MS;
-      const claimedAt = performance.now();
-      const running = [...this.#attempts.keys()];
-      const jobs = await queue.takeOver(
-        limit,
-        this.#names,
-        queueManagerId,
-        options.heartbeatTimeoutMs,
-        running,
-      );
-      for (const job of jobs) {
-        this.#parts.logger.warn(
-          `Took over job ${job.id} of ${job.entrypoint}: its worker went silent`,
-        );
-        this.#start(job, claimedAt);
-      }
-      count = jobs.length;
-    }
+    if (this.#leased && performance.now() >= this.#takeOverAt) count = await this.#takeOver(limit);
     if (count < limit) {
       const claimedAt = performance.now();
-      const jobs = await queue.dequeue(limit - count, this.#names, queueManagerId);
+      const jobs = await this.#dequeue(limit - count);
       for (const job of jobs) this.#start(job, claimedAt);
       count += jobs.length;
     }
@@ -163,34 +155,74 @@ export class QueueManager {
     return count;
   }
 
+  async #dequeue(limit: number): Promise<Job[]> {
+    const { queue, queueManagerId } = this.#parts;
+    if (!this.#limited) return await queue.dequeue(limit, this.#names, queueManagerId);
+    try {
+      return await queue.claimLimited(limit, this.#gates, queueManagerId);
+    } catch (error) {
+      // A client that takes no lock, such as a Python worker, got a seat first. The look ahead says what now.
+      if (["23505", "40P01"].includes(sqlState(error) ?? "")) return [];
+      throw error;
+    }
+  }
+
+  async #takeOver(limit: number): Promise<number> {
+    const { queue, queueManagerId, acknowledger, entrypoints, logger } = this.#parts;
+    const claimedAt = performance.now();
+    this.#takeOverAt = claimedAt + TAKE_OVER_INTERVAL_MS;
+    const running = [...this.#attempts.keys()];
+    const { claimed, canceled } = await queue.takeOver(limit, this.#gates, queueManagerId, running);
+    for (const job of claimed) {
+      logger.warn(`Took over job ${job.id} of ${job.entrypoint}: its worker went silent`);
+      this.#start(job, claimedAt);
+    }
+    // Their workers died before they could be stopped.
+    for (const job of canceled) {
+      void acknowledger.store(job, { status: "canceled" }, entrypoints.get(job.entrypoint)!);
+    }
+    return claimed.length;
+  }
+
   /** Waits until there may be work. Says whether a drain is done instead. */
   async #idle(): Promise<"look" | "drained"> {
     const { queue, listener, options } = this.#parts;
     const drain = options.mode === "drain";
     let healthCheck: string | null = null;
     while (!this.#stopping) {
-      const outlook = await queue.lookAhead(this.#names, options.heartbeatTimeoutMs, healthCheck);
-      const staleMs = options.heartbeatTimeoutMs > 0 ? outlook.staleMs ?? Infinity : Infinity;
+      const outlook = await queue.lookAhead(this.#gates, healthCheck);
+      const { ready, blocked } = outlook;
+      const [dueMs, tokenMs, staleMs] = [outlook.dueMs, outlook.tokenMs, outlook.staleMs]
+        .map((ms) => ms ?? Infinity) as [number, number, number];
       this.#takeOverAt = Math.min(this.#takeOverAt, performance.now() + staleMs);
-      const nextMs = outlook.ready ? 0 : Math.min(outlook.dueMs ?? Infinity, staleMs);
+      const nextMs = ready ? 0 : Math.min(dueMs, tokenMs, staleMs);
 
       if (nextMs <= 0) {
         // Come since the claim: claim again at once. Still there after that: somebody has locked it, so do not spin.
-        if (this.#locked++ > 0) await listener.waitForWork(LOCKED_POLL_MS);
+        if (this.#locked++ > 0) await listener.waitForWork(this.#lockedPollMs());
         return "look";
       }
       this.#locked = 0;
-      if (drain && this.#attempts.size === 0) return "drained";
-      if (drain) {
+      // The end of a job is news only to who waits for its seat.
+      listener.heedEnds(blocked);
+      const waitMs = Math.min(options.dequeueTimeoutMs, nextMs);
+      if (drain && this.#attempts.size === 0 && !blocked && tokenMs === Infinity) return "drained";
+      if (drain && !blocked) {
         // A running handler may enqueue more, so look again when one has ended.
-        await this.#settled.wait(Math.min(options.dequeueTimeoutMs, nextMs));
+        await this.#settled.wait(waitMs);
         return "look";
       }
-      const woken = await listener.waitForWork(Math.min(options.dequeueTimeoutMs, nextMs));
+      const woken = await listener.waitForWork(waitMs);
       if (woken || nextMs <= options.dequeueTimeoutMs) return "look";
       healthCheck = listener.healthCheck();
     }
     return "look";
+  }
+
+  /** Longer each time, and never the same for two workers. */
+  #lockedPollMs(): number {
+    const { first, last } = LOCKED_POLL_MS;
+    return Math.min(last, first * 2 ** (this.#locked - 2)) * (0.5 + Math.random() / 2);
   }
 
   /** Waits after a failure. Whatever it was, the next claim tries again: the process does not exit (G12). */
@@ -225,14 +257,22 @@ export class QueueManager {
   async #attempt(attempt: Attempt): Promise<void> {
     const { job, context } = attempt;
     // Claims ask only for entrypoints that have a handler.
-    const { handler, onFailure } = this.#parts.entrypoints.get(job.entrypoint)!;
-    const outcome = await runJob(handler, job, context);
+    const entrypoint = this.#parts.entrypoints.get(job.entrypoint)!;
+    const { timeoutMs } = entrypoint;
+    const timer = timeoutMs > 0
+      ? setTimeout(
+        () => attempt.abort(new JobTimeoutError(job.id, timeoutMs)),
+        Math.min(timeoutMs, MAX_TIMER_MS),
+      )
+      : undefined;
+    const outcome = await runJob(entrypoint.handler, job, context);
+    clearTimeout(timer);
     attempt.ended = true;
     this.#running--;
     this.#settled.set();
     if (outcome.status === "exception") context.log.error(`failed: ${describe(outcome.error)}`);
     if (attempt.lost) context.log.warn("dropped the outcome, as the lease was lost");
-    else await this.#parts.acknowledger.store(job, outcome, onFailure);
+    else await this.#parts.acknowledger.store(job, outcome, entrypoint);
     if (this.#attempts.get(job.id) === attempt) this.#attempts.delete(job.id);
     this.#settled.set();
   }

@@ -1,12 +1,13 @@
-import { LeaseLostError, ShutdownError } from "../errors.ts";
+import { JobCanceledError, JobTimeoutError, LeaseLostError, ShutdownError } from "../errors.ts";
 import type { Job } from "../job.ts";
 import type { Logger } from "../logger.ts";
 
 /** What a handler gets beside its job. */
 export interface JobContext {
   /**
-   * Aborts when the work is for nothing: the lease is lost ({@linkcode LeaseLostError}) or the worker shuts down and
-   * waits no longer ({@linkcode ShutdownError}). Pass it to `fetch()` and the like.
+   * Aborts when the work is for nothing: the lease is lost ({@linkcode LeaseLostError}), the job was canceled
+   * ({@linkcode JobCanceledError}) or took too long ({@linkcode JobTimeoutError}), or the worker shuts down and waits no
+   * longer ({@linkcode ShutdownError}). Pass it to `fetch()` and the like.
    */
   readonly signal: AbortSignal;
   /** The worker's logger. Each line names the job. */
@@ -22,20 +23,27 @@ export type Handler = (job: Job, context: JobContext) => Promise<void> | void;
 /** How one attempt ended. Each variant has exactly one place that stores it. */
 export type Outcome =
   | { readonly status: "successful" }
+  | { readonly status: "canceled" }
   | { readonly status: "exception"; readonly error: unknown }
   /** The attempt was given up through no fault of the job: it goes back to the queue as it was. */
   | { readonly status: "released" };
 
 /** Runs one attempt of one job. Never rejects: whatever the handler throws becomes an outcome. */
 export async function runJob(handler: Handler, job: Job, context: JobContext): Promise<Outcome> {
+  const { signal } = context;
   try {
     await handler(job, context);
-    return { status: "successful" };
   } catch (error) {
-    const { aborted, reason } = context.signal;
-    if (aborted && (reason instanceof ShutdownError || reason instanceof LeaseLostError)) {
+    if (!signal.aborted) return { status: "exception", error };
+    if (signal.reason instanceof JobCanceledError) return { status: "canceled" };
+    if (signal.reason instanceof ShutdownError || signal.reason instanceof LeaseLostError) {
       return { status: "released" };
     }
-    return { status: "exception", error };
+    if (!(signal.reason instanceof JobTimeoutError)) return { status: "exception", error };
   }
+  // Done too late is not done: whoever waited has given up.
+  if (signal.reason instanceof JobTimeoutError) {
+    return { status: "exception", error: signal.reason };
+  }
+  return { status: "successful" };
 }

@@ -22,8 +22,16 @@ async function takenOver(): Promise<{ job: Job; loser: string; winner: string }>
   await queue.queries.enqueue("work", null);
   const [job] = await store.dequeue(1, ["work"], loser);
   await queue.sql`update ${queue.sql(queue.table)} set heartbeat = now() - interval '1 minute'`;
-  const taken = await store.takeOver(1, ["work"], winner, 30_000, []);
-  expect(taken.map(({ id }) => id)).toEqual([job!.id]);
+  const gate = {
+    entrypoint: "work",
+    concurrencyLimit: 0,
+    requestsPerSecond: Infinity,
+    serializedDispatch: false,
+    leaseMs: 30_000,
+    maxTakeOvers: 5,
+  };
+  const { claimed } = await store.takeOver(1, [gate], winner, []);
+  expect(claimed.map(({ id }) => id)).toEqual([job!.id]);
   return { job: job!, loser, winner };
 }
 
@@ -38,7 +46,11 @@ const writes: [string, (job: Job, id: string) => Promise<number[]>][] = [
   ],
   ["release", (job, id) => store.release([job.id], id)],
   ["release_unknown", (_, id) => store.releaseUnknown([], id)],
-  ["heartbeat", (job, id) => store.heartbeat([job.id], id)],
+  [
+    "retry",
+    (job, id) => store.retry([{ jobId: job.id, delayMs: 0, traceback: null }], id),
+  ],
+  ["heartbeat", async (job, id) => (await store.heartbeat([job.id], id)).map(({ jobId }) => jobId)],
 ];
 
 test.each(writes)("%s by a worker that lost its lease changes nothing", async (_, write) => {

@@ -1,0 +1,140 @@
+-- Functions of our own. May run again: `install` and `upgrade` both use this file. A function's name ends in a number that
+-- changes with what it does, so that workers of the release before keep theirs.
+
+-- Claims jobs where some entrypoints have limits: highest priority first, then lowest id.
+--
+-- A function, since each of its statements sees what has been committed by then: in one statement the picked jobs would be
+-- counted as they were before the lock was had. It locks the row of each limited entrypoint, so that one worker at a time
+-- claims from it. An entrypoint that another worker has locked is passed over: nobody waits, and the unlimited ones go on.
+-- Python workers take no such lock; against them the unique index of seats decides (23505: claim again).
+CREATE OR REPLACE FUNCTION {claim_function}(
+    most int4,
+    manager uuid,
+    wanted text[],
+    concurrency int4[],   -- most picked jobs of the fleet; 0: no limit
+    rate float8[],        -- most starts a second of the fleet; infinity: no limit
+    serialized boolean[]  -- jobs without a dedupe key run one after another
+) RETURNS TABLE (
+    id bigint, priority int4, manager_id uuid, created timestamptz, updated timestamptz, heartbeat timestamptz,
+    due timestamptz, status {queue_status_type}, entrypoint text, dedupe text, payload bytea, headers jsonb,
+    attempts int4, slot bigint
+) AS $$
+#variable_conflict use_column
+DECLARE
+    locked text[];
+    instant timestamptz;
+BEGIN
+    locked := ARRAY(
+        SELECT gate.entrypoint FROM {limits_table} AS gate WHERE gate.entrypoint = ANY (wanted)
+        ORDER BY gate.entrypoint FOR UPDATE SKIP LOCKED
+    );
+    -- After the locks: the starts of an entrypoint get instants in the order of its claims, so that its rate is exact.
+    instant := clock_timestamp();
+
+    RETURN QUERY
+    WITH asked AS (
+        SELECT * FROM unnest(wanted, concurrency, rate, serialized)
+            AS asked(entrypoint, concurrency, rate, serialized)
+    ), gate AS (
+        SELECT asked.*,
+            asked.concurrency > 0 OR asked.rate < 'infinity' OR asked.serialized AS limited,
+            CASE WHEN asked.rate < 'infinity' THEN least(
+                greatest(1, asked.rate),
+                bucket.tokens + extract(epoch FROM instant - bucket.refilled) * asked.rate
+            ) END AS tokens,
+            CASE WHEN asked.concurrency > 0 THEN asked.concurrency - (
+                SELECT count(*) FROM {queue_table} AS job
+                WHERE job.queue_manager_id IS NOT NULL AND job.entrypoint = asked.entrypoint
+            ) END AS seats,
+            asked.serialized AND EXISTS (
+                SELECT 1 FROM {queue_table} AS job
+                WHERE job.status = 'picked' AND job.entrypoint = asked.entrypoint AND job.dedupe_key IS NULL
+            ) AS keyless_runs
+        FROM asked LEFT JOIN {limits_table} AS bucket ON bucket.entrypoint = asked.entrypoint
+    ), opened AS (
+        SELECT gate.*, least(most, gate.seats, floor(gate.tokens))::int4 AS room FROM gate
+        WHERE NOT gate.limited OR gate.entrypoint = ANY (locked)
+    ), ready AS (
+        SELECT job.* FROM opened CROSS JOIN LATERAL (
+            SELECT ctid AS place, job.id, job.priority, job.entrypoint, job.dedupe_key IS NULL AS keyless
+            FROM {queue_table} AS job
+            WHERE job.entrypoint COLLATE "C" = opened.entrypoint AND job.status = 'queued'
+                AND job.execute_after <= job.created AND NOT (opened.keyless_runs AND job.dedupe_key IS NULL)
+            ORDER BY job.priority DESC, job.id
+            LIMIT greatest(0, opened.room)
+            FOR UPDATE SKIP LOCKED
+        ) AS job
+    ), due AS (
+        SELECT ctid AS place, job.id, job.priority, job.entrypoint, job.dedupe_key IS NULL AS keyless
+        FROM {queue_table} AS job
+        WHERE job.status = 'queued' AND ctid = ANY (ARRAY(
+            SELECT job.place FROM opened CROSS JOIN LATERAL (
+                SELECT ctid AS place FROM {queue_table} AS job
+                WHERE opened.room > 0 AND job.entrypoint COLLATE "C" = opened.entrypoint AND job.status = 'queued'
+                    AND job.execute_after > job.created AND job.execute_after <= instant
+                    AND NOT (opened.keyless_runs AND job.dedupe_key IS NULL)
+                ORDER BY job.execute_after
+                LIMIT 1000
+            ) AS job
+        ))
+        ORDER BY job.priority DESC, job.id
+        LIMIT most
+        FOR UPDATE SKIP LOCKED
+    ), ranked AS (
+        SELECT candidate.*, opened.room, opened.concurrency, opened.serialized,
+            row_number() OVER (
+                PARTITION BY candidate.entrypoint, opened.serialized AND candidate.keyless
+                ORDER BY candidate.priority DESC, candidate.id
+            ) AS turn
+        FROM (SELECT * FROM ready UNION ALL SELECT * FROM due) AS candidate
+        JOIN opened ON opened.entrypoint = candidate.entrypoint
+    ), allowed AS (
+        SELECT ranked.*,
+            row_number() OVER (PARTITION BY ranked.entrypoint ORDER BY ranked.priority DESC, ranked.id) AS rank
+        FROM ranked WHERE NOT (ranked.serialized AND ranked.keyless AND ranked.turn > 1)
+    ), chosen AS (
+        SELECT * FROM allowed WHERE allowed.rank <= allowed.room
+        ORDER BY allowed.priority DESC, allowed.id
+        LIMIT most
+    ), seat AS (
+        SELECT opened.entrypoint, free.number,
+            row_number() OVER (PARTITION BY opened.entrypoint ORDER BY free.number) AS rank
+        FROM opened CROSS JOIN LATERAL (
+            SELECT number FROM generate_series(0, opened.concurrency - 1) AS number
+            WHERE NOT EXISTS (
+                SELECT 1 FROM {queue_table} AS job
+                WHERE job.status = 'picked' AND job.entrypoint = opened.entrypoint AND job.slot = number
+            )
+            ORDER BY number
+            LIMIT greatest(0, opened.room)
+        ) AS free
+        WHERE opened.concurrency > 0
+    ), seated AS (
+        SELECT chosen.id, seat.number AS slot
+        FROM chosen JOIN seat ON seat.entrypoint = chosen.entrypoint AND seat.rank = chosen.rank
+    ), claimed AS (
+        UPDATE {queue_table} AS job
+        SET status = 'picked', updated = instant, heartbeat = instant, queue_manager_id = manager,
+            slot = (SELECT seated.slot FROM seated WHERE seated.id = job.id)
+        WHERE job.ctid = ANY (ARRAY(SELECT place FROM chosen))
+        RETURNING job.*
+    ), charged AS (
+        UPDATE {limits_table} AS bucket
+        SET tokens = taken.tokens - taken.jobs, refilled = instant
+        FROM (
+            SELECT gate.entrypoint, gate.tokens, count(*) AS jobs
+            FROM claimed JOIN gate ON gate.entrypoint = claimed.entrypoint
+            WHERE gate.tokens IS NOT NULL
+            GROUP BY gate.entrypoint, gate.tokens
+        ) AS taken
+        WHERE bucket.entrypoint = taken.entrypoint
+    ), logged AS (
+        INSERT INTO {queue_table_log} (created, job_id, status, entrypoint, priority)
+        SELECT instant, claimed.id, 'picked', claimed.entrypoint, claimed.priority FROM claimed
+    )
+    SELECT claimed.id, claimed.priority, claimed.queue_manager_id, claimed.created, claimed.updated,
+        claimed.heartbeat, claimed.execute_after, claimed.status, claimed.entrypoint, claimed.dedupe_key,
+        claimed.payload, claimed.headers, claimed.attempts, claimed.slot
+    FROM claimed ORDER BY claimed.priority DESC, claimed.id;
+END;
+$$ LANGUAGE plpgsql;

@@ -1,0 +1,130 @@
+import { type Duration, toMs } from "../duration.ts";
+import type { Gate } from "../queries/queue.ts";
+import { resolveRetry, type RetryOptions, type RetryPolicy } from "../retry.ts";
+import { integerAtLeast, knownOptions, oneOf, shown } from "../validate.ts";
+import type { OnFailure } from "./acknowledger.ts";
+import type { Handler } from "./run_job.ts";
+
+/** Options for {@linkcode PgQueuer.entrypoint}. Declare the same limits in every worker of a fleet. */
+export interface EntrypointOptions {
+  /**
+   * Most jobs of this entrypoint that run at the same time in the whole fleet. Never exceeded. `0` is no limit.
+   *
+   * @default {0}
+   */
+  concurrencyLimit?: number | undefined;
+  /**
+   * Most jobs of this entrypoint that start in a second in the whole fleet: a token bucket in the database that holds
+   * `max(1, requestsPerSecond)` tokens. Less than 1 is fine: `0.1` is one every ten seconds.
+   *
+   * @default {Infinity}
+   */
+  requestsPerSecond?: number | undefined;
+  /**
+   * A picked job of this entrypoint whose heartbeat is older than this is run again, instead of after the run's
+   * `heartbeatTimeout`. `0` is no timer of its own.
+   *
+   * @default {0}
+   */
+  retryTimer?: Duration | undefined;
+  /**
+   * Jobs of this entrypoint that share a dedupe key run one after another, and those without one too.
+   *
+   * @default {false}
+   */
+  serializedDispatch?: boolean | undefined;
+  /** Longest that an attempt may take; then its signal aborts and it counts as failed. `0` is no limit. @default {0} */
+  timeout?: Duration | undefined;
+  /** Runs a job again whose handler threw. A handler can ask for it by itself: {@linkcode RetryRequested}. @default off */
+  retry?: RetryOptions | undefined;
+  /**
+   * What becomes of a job whose last attempt failed. `"delete"` removes it; the traceback stays in the log. `"hold"` keeps
+   * it with status `failed` until somebody looks at it.
+   *
+   * @default {"delete"}
+   */
+  onFailure?: OnFailure | undefined;
+  /**
+   * A job whose workers died this many times in a row while they ran it is held: it may be what kills them.
+   *
+   * @default {5}
+   */
+  maxTakeOvers?: number | undefined;
+}
+
+/** A handler with the checked options of its entrypoint. */
+export interface Entrypoint {
+  readonly handler: Handler;
+  readonly concurrencyLimit: number;
+  readonly requestsPerSecond: number;
+  readonly retryTimerMs: number;
+  readonly serializedDispatch: boolean;
+  readonly timeoutMs: number;
+  readonly retry: RetryPolicy | null;
+  readonly onFailure: OnFailure;
+  readonly maxTakeOvers: number;
+}
+
+/**
+ * Checks the options of an entrypoint.
+ *
+ * @throws {TypeError} If an option is unknown or of the wrong kind.
+ * @throws {RangeError} If a value is out of range.
+ */
+export function resolveEntrypoint(
+  name: string,
+  options: EntrypointOptions,
+  handler: Handler,
+): Entrypoint {
+  knownOptions(`options of entrypoint ${name}`, options, [
+    "concurrencyLimit",
+    "requestsPerSecond",
+    "retryTimer",
+    "serializedDispatch",
+    "timeout",
+    "retry",
+    "onFailure",
+    "maxTakeOvers",
+  ]);
+  const { serializedDispatch = false } = options;
+  if (typeof serializedDispatch !== "boolean") {
+    throw new TypeError(
+      `Cannot use "serializedDispatch" as it must be true or false: current value is ${
+        shown(serializedDispatch)
+      }`,
+    );
+  }
+  return {
+    handler,
+    serializedDispatch,
+    concurrencyLimit: integerAtLeast("concurrencyLimit", options.concurrencyLimit ?? 0, 0),
+    requestsPerSecond: rate(options.requestsPerSecond ?? Infinity),
+    retryTimerMs: toMs("retryTimer", options.retryTimer ?? 0),
+    timeoutMs: toMs("timeout", options.timeout ?? 0),
+    retry: options.retry === undefined ? null : resolveRetry(options.retry),
+    onFailure: oneOf("onFailure", options.onFailure ?? "delete", ["delete", "hold"]),
+    maxTakeOvers: integerAtLeast("maxTakeOvers", options.maxTakeOvers ?? 5, 1),
+  };
+}
+
+/** What claims of the entrypoints have to look at. */
+export function gatesOf(
+  entrypoints: ReadonlyMap<string, Entrypoint>,
+  heartbeatTimeoutMs: number,
+): Gate[] {
+  return Array.from(entrypoints, ([entrypoint, options]) => ({
+    entrypoint,
+    concurrencyLimit: options.concurrencyLimit,
+    requestsPerSecond: options.requestsPerSecond,
+    serializedDispatch: options.serializedDispatch,
+    leaseMs: options.retryTimerMs > 0 ? options.retryTimerMs : heartbeatTimeoutMs,
+    maxTakeOvers: options.maxTakeOvers,
+  }));
+}
+
+function rate(value: unknown): number {
+  if (typeof value === "number" && value > 0) return value;
+  throw new RangeError(
+    `Cannot use "requestsPerSecond" as it must be a number > 0: current value is ${shown(value)}`,
+  );
+}
