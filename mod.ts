@@ -12,12 +12,7 @@ export {
   WorkerDriver,
   type WorkerDriverOptions,
 } from "./src/drivers/worker_driver.ts";
-export {
-  hostOptions,
-  normalizeDsn,
-  type NormalizeDsnOptions,
-  redactDsn,
-} from "./src/dsn.ts";
+export { hostOptions, normalizeDsn, type NormalizeDsnOptions, redactDsn } from "./src/dsn.ts";
 export type { Duration } from "./src/duration.ts";
 export {
   DuplicateJobError,

@@ -63,7 +63,7 @@ describe("pgq run takes", () => {
     ["a default export that is the worker", INSTANCE],
     ["an async generator, which cleans up after its yield", `${WORKER}:generator`, "cleaned up"],
     ["a holder, which is disposed", `file://${WORKER}:holder`, "disposed"],
-    ["a package", "@acme/jobs/worker:main", '{"args":[],"options":{"mode":"drain"}}'],
+    ["a package", "@acme/jobs/worker:main", '{"args":[],"options":{"mode":"drain","logger":{}}}'],
   ];
   for (const [title, factory, ...expected] of cases) {
     test(title, async () => {

