@@ -43,12 +43,20 @@ BEGIN
                 bucket.tokens + extract(epoch FROM instant - bucket.refilled) * asked.rate
             ) END AS tokens,
             CASE WHEN asked.concurrency > 0 THEN asked.concurrency - (
-                SELECT count(*) FROM {queue_table} AS job
-                WHERE job.queue_manager_id IS NOT NULL AND job.entrypoint = asked.entrypoint
+                SELECT count(*) FROM (
+                    SELECT job.id FROM {queue_table} AS job
+                    WHERE job.status = 'picked' AND job.entrypoint = asked.entrypoint
+                    ORDER BY job.heartbeat
+                    LIMIT asked.concurrency
+                ) AS picked
             ) END AS seats,
             asked.serialized AND EXISTS (
-                SELECT 1 FROM {queue_table} AS job
-                WHERE job.status = 'picked' AND job.entrypoint = asked.entrypoint AND job.dedupe_key IS NULL
+                SELECT 1 FROM (
+                    SELECT job.id FROM {queue_table} AS job
+                    WHERE job.status = 'picked' AND job.entrypoint = asked.entrypoint AND job.dedupe_key IS NULL
+                    ORDER BY job.heartbeat
+                    LIMIT 1
+                ) AS first
             ) AS keyless_runs
         FROM asked LEFT JOIN {limits_table} AS bucket ON bucket.entrypoint = asked.entrypoint
     ), opened AS (

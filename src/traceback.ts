@@ -73,7 +73,8 @@ function message(error: unknown): string {
   }
 }
 
-function stackOf(error: unknown): string {
+/** The stack of an error and of its causes, or the text of anything else that was thrown. */
+export function stackOf(error: unknown): string {
   const parts: string[] = [];
   const seen = new Set<unknown>();
   for (let cause = error; cause instanceof Error && !seen.has(cause); cause = cause.cause) {

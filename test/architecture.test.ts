@@ -18,6 +18,7 @@ const WORDS = [
   "event",
   "job",
   "logger",
+  "retry",
   "new_job",
   "settings",
   "traceback",

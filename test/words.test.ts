@@ -49,6 +49,7 @@ describe("resolveSettings()", () => {
       queueTableLog: "pgqueuer_log",
       statisticsTable: "pgqueuer_statistics",
       schedulesTable: "pgqueuer_schedules",
+      limitsTable: "pgqueuer_limits",
       durability: "durable",
     });
   });

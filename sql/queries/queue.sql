@@ -259,12 +259,20 @@ WITH asked AS (
 ), gate AS (
     SELECT asked.*,
         asked.serialized AND EXISTS (
-            SELECT 1 FROM {queue_table} AS job
-            WHERE job.status = 'picked' AND job.entrypoint = asked.entrypoint AND job.dedupe_key IS NULL
+            SELECT 1 FROM (
+                SELECT id FROM {queue_table} AS job
+                WHERE job.status = 'picked' AND job.entrypoint = asked.entrypoint AND job.dedupe_key IS NULL
+                ORDER BY job.heartbeat
+                LIMIT 1
+            ) AS first
         ) AS keyless_runs,
         asked.concurrency > 0 AND asked.concurrency <= (
-            SELECT count(*) FROM {queue_table} AS job
-            WHERE job.queue_manager_id IS NOT NULL AND job.entrypoint = asked.entrypoint
+            SELECT count(*) FROM (
+                SELECT job.id FROM {queue_table} AS job
+                WHERE job.status = 'picked' AND job.entrypoint = asked.entrypoint
+                ORDER BY job.heartbeat
+                LIMIT asked.concurrency
+            ) AS picked
         ) AS taken,
         CASE WHEN asked.rate < 'infinity' THEN (
             SELECT (1 - least(
@@ -288,9 +296,13 @@ WITH asked AS (
             ) AS first
         ) AS ready,
         gate.keyless_runs AND EXISTS (
-            SELECT 1 FROM {queue_table} AS job
-            WHERE job.entrypoint COLLATE "C" = gate.entrypoint AND job.status = 'queued' AND job.dedupe_key IS NULL
-                AND job.execute_after <= job.created
+            SELECT 1 FROM (
+                SELECT id FROM {queue_table} AS job
+                WHERE job.entrypoint COLLATE "C" = gate.entrypoint AND job.status = 'queued'
+                    AND job.execute_after <= job.created AND job.dedupe_key IS NULL
+                ORDER BY job.priority DESC, job.id
+                LIMIT 1
+            ) AS first
         ) AS keyless_waits,
         (
             SELECT extract(epoch FROM job.execute_after - clock_timestamp()) * 1000 FROM {queue_table} AS job

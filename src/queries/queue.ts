@@ -1,9 +1,10 @@
 import type { Executor, Parameter } from "../driver.ts";
-import type { Headers, Job, JobId, JobStatus } from "../job.ts";
+import type { Job, JobId } from "../job.ts";
 import type { CheckedJob, OnConflict } from "../new_job.ts";
 import { byteaArray, numberArray, textArray } from "../sql/array_literal.ts";
 import type { StatementName, Statements } from "../sql/render.ts";
 import type { Traceback } from "../traceback.ts";
+import { decodeId, decodeJob, type JobRow } from "./job_row.ts";
 
 /** What a worker wants of one entrypoint. */
 export interface Gate {
@@ -64,23 +65,6 @@ export interface Lease {
 export interface Holding {
   readonly jobId: JobId;
   readonly traceback: Traceback | null;
-}
-
-interface JobRow {
-  id: string | number | bigint;
-  priority: number;
-  manager: string | null;
-  created: Date | string;
-  updated: Date | string;
-  heartbeat: Date | string;
-  due: Date | string;
-  status: JobStatus;
-  entrypoint: string;
-  dedupe: string | null;
-  payload: Uint8Array | null;
-  headers: Headers | string | null;
-  attempts: number;
-  slot: string | number | bigint | null;
 }
 
 const ENQUEUE: Record<OnConflict, StatementName> = {
@@ -276,38 +260,4 @@ function encodeGates(gates: readonly Gate[]): string[] {
 
 function encodeTraceback(traceback: Traceback | null): string | null {
   return traceback === null ? null : JSON.stringify(traceback);
-}
-
-/** Clients give `int8` as text, number or bigint. */
-function decodeId(value: string | number | bigint): number {
-  const id = Number(value);
-  if (Number.isSafeInteger(id)) return id;
-  throw new RangeError(`Cannot read the id ${value} as it must be at most 2^53 - 1`);
-}
-
-function decodeJob(row: JobRow): Job {
-  return {
-    id: decodeId(row.id),
-    priority: row.priority,
-    created: new Date(row.created),
-    updated: new Date(row.updated),
-    heartbeat: new Date(row.heartbeat),
-    executeAfter: new Date(row.due),
-    status: row.status,
-    entrypoint: row.entrypoint,
-    dedupeKey: row.dedupe,
-    // A Buffer on some clients: handlers get the same class everywhere.
-    payload: row.payload === null
-      ? null
-      : new Uint8Array(row.payload.buffer, row.payload.byteOffset, row.payload.byteLength),
-    headers: decodeHeaders(row.headers),
-    attempts: row.attempts,
-    queueManagerId: row.manager,
-    slot: row.slot === null ? null : Number(row.slot),
-  };
-}
-
-/** A Python producer without headers writes JSON's null, not SQL's. */
-function decodeHeaders(value: Headers | string | null): Headers | null {
-  return typeof value === "string" ? JSON.parse(value) as Headers | null : value;
 }

@@ -53,12 +53,20 @@ BEGIN
                 bucket.tokens + extract(epoch FROM instant - bucket.refilled) * asked.rate
             ) END AS tokens,
             CASE WHEN asked.concurrency > 0 THEN asked.concurrency - (
-                SELECT count(*) FROM {queue_table} AS job
-                WHERE job.queue_manager_id IS NOT NULL AND job.entrypoint = asked.entrypoint
+                SELECT count(*) FROM (
+                    SELECT job.id FROM {queue_table} AS job
+                    WHERE job.status = 'picked' AND job.entrypoint = asked.entrypoint
+                    ORDER BY job.heartbeat
+                    LIMIT asked.concurrency
+                ) AS picked
             ) END AS seats,
             asked.serialized AND EXISTS (
-                SELECT 1 FROM {queue_table} AS job
-                WHERE job.status = 'picked' AND job.entrypoint = asked.entrypoint AND job.dedupe_key IS NULL
+                SELECT 1 FROM (
+                    SELECT job.id FROM {queue_table} AS job
+                    WHERE job.status = 'picked' AND job.entrypoint = asked.entrypoint AND job.dedupe_key IS NULL
+                    ORDER BY job.heartbeat
+                    LIMIT 1
+                ) AS first
             ) AS keyless_runs
         FROM asked LEFT JOIN {limits_table} AS bucket ON bucket.entrypoint = asked.entrypoint
     ), opened AS (
@@ -629,12 +637,20 @@ FROM claimed ORDER BY priority DESC, id`,
 ), gate AS (
     SELECT asked.*,
         asked.serialized AND EXISTS (
-            SELECT 1 FROM {queue_table} AS job
-            WHERE job.status = 'picked' AND job.entrypoint = asked.entrypoint AND job.dedupe_key IS NULL
+            SELECT 1 FROM (
+                SELECT id FROM {queue_table} AS job
+                WHERE job.status = 'picked' AND job.entrypoint = asked.entrypoint AND job.dedupe_key IS NULL
+                ORDER BY job.heartbeat
+                LIMIT 1
+            ) AS first
         ) AS keyless_runs,
         asked.concurrency > 0 AND asked.concurrency <= (
-            SELECT count(*) FROM {queue_table} AS job
-            WHERE job.queue_manager_id IS NOT NULL AND job.entrypoint = asked.entrypoint
+            SELECT count(*) FROM (
+                SELECT job.id FROM {queue_table} AS job
+                WHERE job.status = 'picked' AND job.entrypoint = asked.entrypoint
+                ORDER BY job.heartbeat
+                LIMIT asked.concurrency
+            ) AS picked
         ) AS taken,
         CASE WHEN asked.rate < 'infinity' THEN (
             SELECT (1 - least(
@@ -658,9 +674,13 @@ FROM claimed ORDER BY priority DESC, id`,
             ) AS first
         ) AS ready,
         gate.keyless_runs AND EXISTS (
-            SELECT 1 FROM {queue_table} AS job
-            WHERE job.entrypoint COLLATE "C" = gate.entrypoint AND job.status = 'queued' AND job.dedupe_key IS NULL
-                AND job.execute_after <= job.created
+            SELECT 1 FROM (
+                SELECT id FROM {queue_table} AS job
+                WHERE job.entrypoint COLLATE "C" = gate.entrypoint AND job.status = 'queued'
+                    AND job.execute_after <= job.created AND job.dedupe_key IS NULL
+                ORDER BY job.priority DESC, job.id
+                LIMIT 1
+            ) AS first
         ) AS keyless_waits,
         (
             SELECT extract(epoch FROM job.execute_after - clock_timestamp()) * 1000 FROM {queue_table} AS job

@@ -1,6 +1,8 @@
+import { JobTimeoutError } from "../errors.ts";
 import type { Job } from "../job.ts";
 import type { Logger } from "../logger.ts";
-import type { JobContext } from "./run_job.ts";
+import { MAX_TIMER_MS } from "../validate.ts";
+import { type Handler, type JobContext, type Outcome, runJob } from "./run_job.ts";
 
 /** One claimed job in this process, from the claim until its outcome is stored. */
 export class Attempt {
@@ -18,6 +20,20 @@ export class Attempt {
     this.job = job;
     this.claimedAt = claimedAt;
     this.context = { signal: this.#abort.signal, log: forJob(logger, job) };
+  }
+
+  /** Runs the handler, at most `timeoutMs` before it is told to stop; `0` is no limit. */
+  async run(handler: Handler, timeoutMs: number): Promise<Outcome> {
+    const timer = timeoutMs > 0
+      ? setTimeout(
+        () => this.abort(new JobTimeoutError(this.job.id, timeoutMs)),
+        Math.min(timeoutMs, MAX_TIMER_MS),
+      )
+      : undefined;
+    const outcome = await runJob(handler, this.job, this.context);
+    clearTimeout(timer);
+    this.ended = true;
+    return outcome;
   }
 
   /** Tells the handler to stop. Only the first reason counts. */

@@ -1,17 +1,16 @@
 import { reconnectDelayMs } from "../backoff.ts";
-import { JobCanceledError, JobTimeoutError, LeaseLostError, ShutdownError } from "../errors.ts";
+import { JobCanceledError, LeaseLostError, ShutdownError } from "../errors.ts";
 import type { Job, JobId } from "../job.ts";
 import type { Logger } from "../logger.ts";
 import { sqlState } from "../queries/database_error.ts";
 import { type Gate, isLimited, type QueueStore } from "../queries/queue.ts";
 import type { Acknowledger } from "./acknowledger.ts";
 import { Attempt } from "./attempt.ts";
+import { stackOf } from "../traceback.ts";
 import { type Entrypoint, gatesOf } from "./entrypoint.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import type { Listener } from "./listener.ts";
-import { runJob } from "./run_job.ts";
 import type { ResolvedRunOptions } from "./run_options.ts";
-import { MAX_TIMER_MS } from "../validate.ts";
 import { Wake } from "./wake.ts";
 
 /** What the loop needs of its surroundings. */
@@ -258,19 +257,10 @@ export class QueueManager {
     const { job, context } = attempt;
     // Claims ask only for entrypoints that have a handler.
     const entrypoint = this.#parts.entrypoints.get(job.entrypoint)!;
-    const { timeoutMs } = entrypoint;
-    const timer = timeoutMs > 0
-      ? setTimeout(
-        () => attempt.abort(new JobTimeoutError(job.id, timeoutMs)),
-        Math.min(timeoutMs, MAX_TIMER_MS),
-      )
-      : undefined;
-    const outcome = await runJob(entrypoint.handler, job, context);
-    clearTimeout(timer);
-    attempt.ended = true;
+    const outcome = await attempt.run(entrypoint.handler, entrypoint.timeoutMs);
     this.#running--;
     this.#settled.set();
-    if (outcome.status === "exception") context.log.error(`failed: ${describe(outcome.error)}`);
+    if (outcome.status === "exception") context.log.error(`failed: ${stackOf(outcome.error)}`);
     if (attempt.lost) context.log.warn("dropped the outcome, as the lease was lost");
     else await this.#parts.acknowledger.store(job, outcome, entrypoint);
     if (this.#attempts.get(job.id) === attempt) this.#attempts.delete(job.id);
@@ -306,8 +296,4 @@ export class QueueManager {
       await this.#settled.wait(leftMs);
     }
   }
-}
-
-function describe(error: unknown): string {
-  return error instanceof Error ? error.stack ?? String(error) : String(error);
 }

@@ -82,7 +82,7 @@ test("a released job wakes another worker at once", async () => {
   await until("it has looked ahead and sleeps", async () =>
     (await queue.sql`
       select 1 from pg_stat_activity
-      where application_name = ${applicationName} and state = 'idle' and query like '%THEN pg_notify%'`)
+      where application_name = ${applicationName} and state = 'idle' and query like '%AS asked(entrypoint, concurrency, rate, serialized, timeout)%'`)
       .length > 0);
 
   leaving.kill("SIGTERM");

@@ -19,6 +19,8 @@ const sql = postgres(dsn, { max: 2, onnotice: () => {} });
 
 // Ends at once.
 pgq.entrypoint("quick", () => {});
+pgq.entrypoint("limited", { concurrencyLimit: options.concurrencyLimit ?? 0 }, () => {});
+pgq.entrypoint("rated", { requestsPerSecond: options.requestsPerSecond ?? Infinity }, () => {});
 // Writes a row for each run, then takes as many milliseconds as the payload says.
 pgq.entrypoint("work", async (job) => {
   await sql`insert into ${sql(names.schema)}.runs (job_id, pid) values (${job.id}, ${process.pid})`;

@@ -10,6 +10,10 @@ export interface WorkerProcessOptions {
   shutdownTimeoutMs?: number;
   dequeueTimeoutMs?: number;
   maxConcurrentTasks?: number;
+  /** Of the entrypoint "limited". */
+  concurrencyLimit?: number;
+  /** Of the entrypoint "rated". */
+  requestsPerSecond?: number;
 }
 
 /** A running worker process. */

@@ -1,0 +1,54 @@
+import type { Headers, Job, JobStatus } from "../job.ts";
+
+/** A job as the statements give it: names of one word, so that a client that renames columns leaves them alone. */
+export interface JobRow {
+  id: string | number | bigint;
+  priority: number;
+  manager: string | null;
+  created: Date | string;
+  updated: Date | string;
+  heartbeat: Date | string;
+  due: Date | string;
+  status: JobStatus;
+  entrypoint: string;
+  dedupe: string | null;
+  payload: Uint8Array | null;
+  headers: Headers | string | null;
+  attempts: number;
+  slot: string | number | bigint | null;
+}
+
+/** Clients give `int8` as text, number or bigint. */
+export function decodeId(value: string | number | bigint): number {
+  const id = Number(value);
+  if (Number.isSafeInteger(id)) return id;
+  throw new RangeError(`Cannot read the id ${value} as it must be at most 2^53 - 1`);
+}
+
+/** Gives a row as a job. */
+export function decodeJob(row: JobRow): Job {
+  return {
+    id: decodeId(row.id),
+    priority: row.priority,
+    created: new Date(row.created),
+    updated: new Date(row.updated),
+    heartbeat: new Date(row.heartbeat),
+    executeAfter: new Date(row.due),
+    status: row.status,
+    entrypoint: row.entrypoint,
+    dedupeKey: row.dedupe,
+    // A Buffer on some clients: handlers get the same class everywhere.
+    payload: row.payload === null
+      ? null
+      : new Uint8Array(row.payload.buffer, row.payload.byteOffset, row.payload.byteLength),
+    headers: decodeHeaders(row.headers),
+    attempts: row.attempts,
+    queueManagerId: row.manager,
+    slot: row.slot === null ? null : Number(row.slot),
+  };
+}
+
+/** A Python producer without headers writes JSON's null, not SQL's. */
+function decodeHeaders(value: Headers | string | null): Headers | null {
+  return typeof value === "string" ? JSON.parse(value) as Headers | null : value;
+}
