@@ -12,12 +12,7 @@ export {
   WorkerDriver,
   type WorkerDriverOptions,
 } from "./src/drivers/worker_driver.ts";
-export {
-  hostOptions,
-  normalizeDsn,
-  type NormalizeDsnOptions,
-  redactDsn,
-} from "./src/dsn.ts";
+export { hostOptions, normalizeDsn, type NormalizeDsnOptions, redactDsn } from "./src/dsn.ts";
 export type { Duration } from "./src/duration.ts";
 export {
   DuplicateJobError,
@@ -28,10 +23,12 @@ export {
 } from "./src/errors.ts";
 export { getQueue, type TransactionHandle } from "./src/get_queue.ts";
 export type { PostgresJsTransaction } from "./src/clients/postgres_js.ts";
+export type { Traceback } from "./src/traceback.ts";
 export type { Headers, Job, JobId, JobStatus, Json } from "./src/job.ts";
 export type { Logger } from "./src/logger.ts";
 export type { EnqueueBatchOptions, EnqueueOptions, NewJob, OnConflict } from "./src/new_job.ts";
 export { type EntrypointOptions, PgQueuer, type PgQueuerOptions } from "./src/pg_queuer.ts";
+export type { FailedJob, LogStatistics, QueueSize, RequeueResult } from "./src/queries/log.ts";
 export { Queries } from "./src/queries/queries.ts";
 export type { InstallResult } from "./src/queries/schema.ts";
 export {

@@ -1,6 +1,7 @@
 import type { Driver, Executor } from "../driver.ts";
+import { type Duration, toMs } from "../duration.ts";
 import { DuplicateJobError } from "../errors.ts";
-import type { JobId } from "../job.ts";
+import { checkIds, type JobId, type JobStatus } from "../job.ts";
 import {
   checkJob,
   checkJobs,
@@ -14,9 +15,17 @@ import {
 import { resolveSettings, type SettingsOptions } from "../settings.ts";
 import type { Settings } from "../settings.ts";
 import { Statements } from "../sql/render.ts";
-import { knownOptions, shown } from "../validate.ts";
+import { int4, integerAtLeast, knownOptions, shown } from "../validate.ts";
 import { explained, isDuplicateKey } from "./database_error.ts";
+import {
+  type FailedJob,
+  type LogStatistics,
+  LogStore,
+  type QueueSize,
+  type RequeueResult,
+} from "./log.ts";
 import { QueueStore } from "./queue.ts";
+import { requeue } from "./requeue.ts";
 import { type InstallResult, SchemaStore } from "./schema.ts";
 
 /**
@@ -38,6 +47,7 @@ export class Queries {
   readonly #executor: Executor;
   readonly #settings: Settings;
   readonly #queue: QueueStore;
+  readonly #log: LogStore;
 
   /**
    * @param executor A driver, or anything else that runs a statement.
@@ -54,7 +64,9 @@ export class Queries {
     }
     this.#executor = executor;
     this.#settings = resolveSettings(options);
-    this.#queue = new QueueStore(executor, new Statements(this.#settings));
+    const statements = new Statements(this.#settings);
+    this.#queue = new QueueStore(executor, statements);
+    this.#log = new LogStore(executor, statements);
   }
 
   /** Names of the database objects that this instance uses. */
@@ -156,6 +168,90 @@ export class Queries {
   }
 
   /**
+   * Says where jobs stand: `queued`, `picked` or `failed` (held) for one in the queue, how it ended for one that is gone.
+   *
+   * @param ids The jobs.
+   * @returns A status for each id. One that was never enqueued, or ended longer ago than the log goes back, is not in it.
+   * @throws {RangeError} If an id is none. Nothing was sent.
+   * @throws {SchemaError} If the tables are missing or may not be read.
+   */
+  async jobStatus(ids: readonly JobId[]): Promise<Map<JobId, JobStatus>> {
+    const checked = checkIds(ids);
+    if (checked.length === 0) return new Map();
+    return await this.#explain("read the status of jobs", () => this.#log.jobStatus(checked));
+  }
+
+  /**
+   * Counts what stands in the queue, held jobs included.
+   *
+   * @returns One row for each entrypoint, priority and status, the largest first.
+   * @throws {SchemaError} If the tables are missing or may not be read.
+   */
+  async queueSize(): Promise<QueueSize[]> {
+    return await this.#explain("count jobs", () => this.#log.queueSize());
+  }
+
+  /**
+   * Counts how many jobs came to each status, by second. It reads the statistics and what is not counted there yet, so it
+   * is exact at any time and writes nothing.
+   *
+   * @param options `last`: how far back to look, by default as far as there is anything. `limit`: most rows, by default
+   * 1,000.
+   * @returns One row for each second, entrypoint, priority and status, the newest first.
+   * @throws {TypeError} If an option is unknown or of the wrong kind. Nothing was sent.
+   * @throws {RangeError} If an option is out of range. Nothing was sent.
+   * @throws {SchemaError} If the tables are missing or may not be read.
+   */
+  async logStatistics(
+    options: { last?: Duration | undefined; limit?: number | undefined } = {},
+  ): Promise<LogStatistics[]> {
+    knownOptions("options", options, ["last", "limit"]);
+    const lastMs = options.last === undefined ? null : toMs("last", options.last);
+    const limit = rowLimit(options.limit, 1_000);
+    return await this.#explain("read statistics", () => this.#log.statistics(lastMs, limit));
+  }
+
+  /**
+   * Lists held jobs: those that failed and were kept by `onFailure: "hold"`.
+   *
+   * @param options `limit`: most jobs, by default 100.
+   * @returns The jobs, the newest first, each with the traceback of its last failure.
+   * @throws {RangeError} If an option is out of range. Nothing was sent.
+   * @throws {SchemaError} If the tables are missing or may not be read.
+   */
+  async listFailed(options: { limit?: number | undefined } = {}): Promise<FailedJob[]> {
+    knownOptions("options", options, ["limit"]);
+    const limit = rowLimit(options.limit, 100);
+    return await this.#explain("list failed jobs", () => this.#log.listFailed(limit));
+  }
+
+  /**
+   * Queues held jobs again, ready at once, as if they had not been tried. A job whose dedupe key belongs to a queued or
+   * running job stays held, since two live jobs may not share one.
+   *
+   * @param ids The jobs.
+   * @returns Which were queued, which stay held because of their key, and which are not held.
+   * @throws {RangeError} If an id is none. Nothing was sent.
+   * @throws {PgQueuerError} If another session takes a key at the same instant, inside a transaction of yours.
+   * @throws {SchemaError} If the tables are missing or may not be written.
+   */
+  async requeue(ids: readonly JobId[]): Promise<RequeueResult> {
+    const checked = checkIds(ids);
+    if (checked.length === 0) return { requeued: [], duplicates: [], notHeld: [] };
+    // In a transaction the first error ends it.
+    const attempts = "script" in this.#executor ? 5 : 1;
+    return await requeue(this.#log, checked, attempts, this.#settings);
+  }
+
+  async #explain<Result>(action: string, run: () => Promise<Result>): Promise<Result> {
+    try {
+      return await run();
+    } catch (error) {
+      throw explained(error, action, this.#settings);
+    }
+  }
+
+  /**
    * Creates the tables, or adds what older ones lack: those of an earlier release, or of the Python project. On tables
    * that have everything it changes nothing.
    *
@@ -197,4 +293,8 @@ export class Queries {
       `Cannot ${action} inside a transaction as it takes several: use new Queries(fromPostgresJs(sql))`,
     );
   }
+}
+
+function rowLimit(value: number | undefined, fallback: number): number {
+  return int4("limit", integerAtLeast("limit", value ?? fallback, 1));
 }

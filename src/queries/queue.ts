@@ -28,7 +28,8 @@ export interface Holding {
   readonly traceback: Traceback | null;
 }
 
-interface JobRow {
+/** A row of the queue, as clients give it. */
+export interface JobRow {
   id: string | number | bigint;
   priority: number;
   manager: string | null;
@@ -174,13 +175,14 @@ function encodeTraceback(traceback: Traceback | null): string | null {
 }
 
 /** Clients give `int8` as text, number or bigint. */
-function decodeId(value: string | number | bigint): number {
+export function decodeId(value: string | number | bigint): number {
   const id = Number(value);
   if (Number.isSafeInteger(id)) return id;
   throw new RangeError(`Cannot read the id ${value} as it must be at most 2^53 - 1`);
 }
 
-function decodeJob(row: JobRow): Job {
+/** Reads one row of the queue. */
+export function decodeJob(row: JobRow): Job {
   return {
     id: decodeId(row.id),
     priority: row.priority,
