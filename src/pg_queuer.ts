@@ -1,5 +1,6 @@
 import type { Driver } from "./driver.ts";
 import { type Logger, silentLogger } from "./logger.ts";
+import { LogStore } from "./queries/log.ts";
 import { Queries } from "./queries/queries.ts";
 import { QueueStore } from "./queries/queue.ts";
 import { SchemaStore } from "./queries/schema.ts";
@@ -7,6 +8,7 @@ import { resolveSettings, type Settings, type SettingsOptions } from "./settings
 import { Statements } from "./sql/render.ts";
 import { knownOptions, nonEmptyText, oneOf, shown } from "./validate.ts";
 import { Acknowledger, type OnFailure } from "./worker/acknowledger.ts";
+import { Aggregator } from "./worker/aggregator.ts";
 import { Listener } from "./worker/listener.ts";
 import { type Entrypoint, QueueManager } from "./worker/queue_manager.ts";
 import type { Handler } from "./worker/run_job.ts";
@@ -172,7 +174,14 @@ export class PgQueuer implements AsyncDisposable {
   ): Promise<void> {
     const queueManagerId = crypto.randomUUID();
     const logger = this.#logger ?? options.logger ?? silentLogger;
-    const queue = new QueueStore(this.#driver, new Statements(this.#settings));
+    const statements = new Statements(this.#settings);
+    const queue = new QueueStore(this.#driver, statements);
+    const aggregator = new Aggregator({
+      log: new LogStore(this.#driver, statements),
+      retentionMs: options.retentionMs,
+      stopping: () => this.#stopped,
+      logger,
+    });
     const listener = new Listener({
       driver: this.#driver,
       channel: this.#settings.channel,
@@ -190,7 +199,7 @@ export class PgQueuer implements AsyncDisposable {
       await listener.start();
       run.manager = new QueueManager({
         queueManagerId,
-        entrypoints: new Map(this.#entrypoints),
+        entrypoints: noting(this.#entrypoints, aggregator),
         queue,
         listener,
         acknowledger: new Acknowledger(queue, queueManagerId, logger),
@@ -199,9 +208,12 @@ export class PgQueuer implements AsyncDisposable {
       });
       if (this.#stopped) run.manager.stop();
       logger.info(`Worker ${queueManagerId} runs ${[...this.#entrypoints.keys()].join(", ")}`);
+      aggregator.start();
       await run.manager.run();
+      if (options.mode === "drain") await aggregator.finish();
       logger.info(`Worker ${queueManagerId} has stopped`);
     } finally {
+      await aggregator.close();
       await listener.close();
       await this.#driver.close();
     }
@@ -232,4 +244,21 @@ export class PgQueuer implements AsyncDisposable {
     await this.stop();
     await this.#driver.close();
   }
+}
+
+/** Entrypoints whose handlers tell the aggregator that a job has run. */
+function noting(
+  entrypoints: ReadonlyMap<string, Entrypoint>,
+  aggregator: Aggregator,
+): Map<string, Entrypoint> {
+  return new Map([...entrypoints].map(([name, entrypoint]) => [name, {
+    ...entrypoint,
+    async handler(job, context) {
+      try {
+        await entrypoint.handler(job, context);
+      } finally {
+        aggregator.note();
+      }
+    },
+  }]));
 }
