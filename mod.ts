@@ -16,10 +16,12 @@ export { hostOptions, normalizeDsn, type NormalizeDsnOptions, redactDsn } from "
 export type { Duration } from "./src/duration.ts";
 export {
   DuplicateJobError,
+  JobNotFoundError,
   LeaseLostError,
   PgQueuerError,
   SchemaError,
   ShutdownError,
+  WaitTimeoutError,
 } from "./src/errors.ts";
 export { getQueue, type TransactionHandle } from "./src/get_queue.ts";
 export type { PostgresJsTransaction } from "./src/clients/postgres_js.ts";
@@ -38,5 +40,11 @@ export {
   type SettingsOptions,
 } from "./src/settings.ts";
 export type { OnFailure } from "./src/worker/acknowledger.ts";
+export {
+  CompletionWatcher,
+  type CompletionWatcherOptions,
+  type EndedStatus,
+  type WaitOptions,
+} from "./src/worker/completion_watcher.ts";
 export type { Handler, JobContext } from "./src/worker/run_job.ts";
 export type { RunOptions } from "./src/worker/run_options.ts";
