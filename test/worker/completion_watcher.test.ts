@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import {
   CompletionWatcher,
   type CompletionWatcherOptions,
@@ -115,7 +115,11 @@ test("an end between LISTEN and the first look is not missed, nor one between th
   let answered = 0;
   const query: Driver["query"] = async <Row>(text: string, parameters: never[]) => {
     const rows = await driver.query<Row>(text, parameters);
-    if (answered++ === 0) await end([late]);
+    if (answered++ === 0) {
+      await end([late]);
+      // Time for its notification to come first.
+      await pause(100);
+    }
     return rows;
   };
   const watcher = new CompletionWatcher(
@@ -303,6 +307,29 @@ test("a signal and a time-out end the wait and leave nothing behind", async () =
   await pause(150);
   expect(looks()).toBe(done);
   await expect(watcher.waitFor(id, { timeout: 0 })).rejects.toThrow(RangeError);
+  await close();
+});
+
+test("no timer is left when nobody waits any more, so that a process can end", async () => {
+  const { watcher, close } = await openWatcher();
+  const [id] = await enqueue(1) as [number];
+  const set = vi.spyOn(globalThis, "setTimeout");
+  const clear = vi.spyOn(globalThis, "clearTimeout");
+  const polls = (): unknown[] => {
+    const cleared = new Set<unknown>(clear.mock.calls.map(([timer]) => timer));
+    const made = set.mock.results.filter((_, index) => set.mock.calls[index]![1] === 3_600_000);
+    return made.map(({ value }) => value).filter((timer) => !cleared.has(timer));
+  };
+
+  const controller = new AbortController();
+  const waiting = watcher.waitFor(id, { signal: controller.signal });
+  await until("it waits for the poll", () => polls().length === 1);
+  controller.abort(new Error("enough"));
+
+  await expect(waiting).rejects.toThrow("enough");
+  await until("the poll is given up", () => polls().length === 0);
+  set.mockRestore();
+  clear.mockRestore();
   await close();
 });
 
