@@ -17,20 +17,24 @@ export type { Duration } from "./src/duration.ts";
 export {
   DuplicateJobError,
   JobCanceledError,
+  JobNotFoundError,
   JobTimeoutError,
   LeaseLostError,
   PgQueuerError,
   SchemaError,
   ShutdownError,
+  WaitTimeoutError,
 } from "./src/errors.ts";
 export { getQueue, type TransactionHandle } from "./src/get_queue.ts";
 export type { PostgresJsTransaction } from "./src/clients/postgres_js.ts";
+export type { Traceback } from "./src/traceback.ts";
 export type { Headers, Job, JobId, JobStatus, Json } from "./src/job.ts";
 export type { Logger } from "./src/logger.ts";
 export type { EnqueueBatchOptions, EnqueueOptions, NewJob, OnConflict } from "./src/new_job.ts";
 export { PgQueuer, type PgQueuerOptions } from "./src/pg_queuer.ts";
-export { RetryRequested, type RetryOptions } from "./src/retry.ts";
+export { type RetryOptions, RetryRequested } from "./src/retry.ts";
 export type { EntrypointOptions } from "./src/worker/entrypoint.ts";
+export type { FailedJob, LogStatistics, QueueSize, RequeueResult } from "./src/queries/log.ts";
 export { Queries } from "./src/queries/queries.ts";
 export type { InstallResult } from "./src/queries/schema.ts";
 export {
@@ -40,5 +44,11 @@ export {
   type SettingsOptions,
 } from "./src/settings.ts";
 export type { OnFailure } from "./src/worker/acknowledger.ts";
+export {
+  CompletionWatcher,
+  type CompletionWatcherOptions,
+  type EndedStatus,
+  type WaitOptions,
+} from "./src/worker/completion_watcher.ts";
 export type { Handler, JobContext } from "./src/worker/run_job.ts";
 export type { RunOptions } from "./src/worker/run_options.ts";

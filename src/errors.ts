@@ -22,6 +22,39 @@ export class SchemaError extends PgQueuerError {
   override readonly name = "SchemaError";
 }
 
+/** Thrown by a wait for a job that neither the queue nor the log knows. */
+export class JobNotFoundError extends PgQueuerError {
+  override readonly name = "JobNotFoundError";
+  /** The ids that are not known. */
+  readonly jobIds: readonly number[];
+
+  constructor(jobIds: readonly number[]) {
+    super(
+      `Cannot wait for ${
+        shownIds(jobIds)
+      } as neither the queue nor the log knows it: wait after the transaction that enqueued it has committed`,
+    );
+    this.jobIds = jobIds;
+  }
+}
+
+/** Thrown by a wait whose `timeout` has passed. The jobs go on. */
+export class WaitTimeoutError extends PgQueuerError {
+  override readonly name = "WaitTimeoutError";
+  /** The jobs that had not ended. */
+  readonly jobIds: readonly number[];
+
+  constructor(jobIds: readonly number[], timeoutMs: number) {
+    super(`Cannot wait longer than ${timeoutMs} ms: ${shownIds(jobIds)} had not ended`);
+    this.jobIds = jobIds;
+  }
+}
+
+function shownIds(jobIds: readonly number[]): string {
+  const more = jobIds.length > 5 ? ` and ${jobIds.length - 5} more` : "";
+  return `job ${jobIds.slice(0, 5).join(", ")}${more}`;
+}
+
 /** Reason of a handler's aborted signal: another worker may run the job now, so what this attempt does is for nothing. */
 export class LeaseLostError extends PgQueuerError {
   override readonly name = "LeaseLostError";

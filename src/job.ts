@@ -1,5 +1,22 @@
+import { integerAtLeast, shown } from "./validate.ts";
+
 /** Identifies a job. A number, exact up to 2^53: decoding an id beyond that throws. */
 export type JobId = number;
+
+/**
+ * Checks a list of job ids. Gives each id once.
+ *
+ * @throws {TypeError} If it is no array.
+ * @throws {RangeError} If an id is none, such as the `null` of a job that was dropped as a duplicate.
+ */
+export function checkIds(ids: readonly JobId[]): JobId[] {
+  if (!Array.isArray(ids)) {
+    throw new TypeError(
+      `Cannot use "ids" as it must be an array of job ids: current value is ${shown(ids)}`,
+    );
+  }
+  return [...new Set(ids.map((id, index) => integerAtLeast(`ids[${index}]`, id, 1)))];
+}
 
 /** Where a job stands. `picked` is a claimed job; a row of the queue is never `successful`, `exception` or `deleted`. */
 export type JobStatus =

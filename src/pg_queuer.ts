@@ -1,5 +1,6 @@
 import type { Driver } from "./driver.ts";
 import { type Logger, silentLogger } from "./logger.ts";
+import { LogStore } from "./queries/log.ts";
 import { Queries } from "./queries/queries.ts";
 import { QueueStore } from "./queries/queue.ts";
 import { SchemaStore } from "./queries/schema.ts";
@@ -7,6 +8,7 @@ import { resolveSettings, type Settings, type SettingsOptions } from "./settings
 import { Statements } from "./sql/render.ts";
 import { nonEmptyText, shown } from "./validate.ts";
 import { Acknowledger } from "./worker/acknowledger.ts";
+import { Aggregator } from "./worker/aggregator.ts";
 import { type Entrypoint, type EntrypointOptions, resolveEntrypoint } from "./worker/entrypoint.ts";
 import { Listener } from "./worker/listener.ts";
 import { QueueManager } from "./worker/queue_manager.ts";
@@ -159,7 +161,14 @@ export class PgQueuer implements AsyncDisposable {
   ): Promise<void> {
     const queueManagerId = crypto.randomUUID();
     const logger = this.#logger ?? options.logger ?? silentLogger;
-    const queue = new QueueStore(this.#driver, new Statements(this.#settings));
+    const statements = new Statements(this.#settings);
+    const queue = new QueueStore(this.#driver, statements);
+    const aggregator = new Aggregator({
+      log: new LogStore(this.#driver, statements),
+      retentionMs: options.retentionMs,
+      stopping: () => this.#stopped,
+      logger,
+    });
     const listener = new Listener({
       driver: this.#driver,
       channel: this.#settings.channel,
@@ -178,7 +187,7 @@ export class PgQueuer implements AsyncDisposable {
       await listener.start();
       run.manager = new QueueManager({
         queueManagerId,
-        entrypoints: new Map(this.#entrypoints),
+        entrypoints: noting(this.#entrypoints, aggregator),
         queue,
         listener,
         acknowledger: new Acknowledger(queue, queueManagerId, logger),
@@ -187,9 +196,12 @@ export class PgQueuer implements AsyncDisposable {
       });
       if (this.#stopped) run.manager.stop();
       logger.info(`Worker ${queueManagerId} runs ${[...this.#entrypoints.keys()].join(", ")}`);
+      aggregator.start();
       await run.manager.run();
+      if (options.mode === "drain") await aggregator.finish();
       logger.info(`Worker ${queueManagerId} has stopped`);
     } finally {
+      await aggregator.close();
       await listener.close();
       await this.#driver.close();
     }
@@ -220,4 +232,21 @@ export class PgQueuer implements AsyncDisposable {
     await this.stop();
     await this.#driver.close();
   }
+}
+
+/** Entrypoints whose handlers tell the aggregator that a job has run. */
+function noting(
+  entrypoints: ReadonlyMap<string, Entrypoint>,
+  aggregator: Aggregator,
+): Map<string, Entrypoint> {
+  return new Map([...entrypoints].map(([name, entrypoint]) => [name, {
+    ...entrypoint,
+    async handler(job, context) {
+      try {
+        await entrypoint.handler(job, context);
+      } finally {
+        aggregator.note();
+      }
+    },
+  }]));
 }

@@ -110,6 +110,7 @@ test("every block of the README runs", async () => {
     "sh",
     "sh",
     "enqueue.ts",
+    "follow.ts",
     "tasks.test.ts",
   ]);
   const shell = blocks.filter(({ language }) => language === "sh").flatMap(({ text }) =>
@@ -118,9 +119,11 @@ test("every block of the README runs", async () => {
 
   for (const line of shell) await runShellLine(line);
   const enqueued = await succeed(join(folder, "enqueue.ts"));
+  const followed = await succeed(join(folder, "follow.ts"));
   await succeed(join(folder, "tasks.test.ts"));
 
   expect(enqueued).toMatch(/\d+ \[ ?\d+, \d+ ?\]/);
+  expect(followed).toContain("0 run again, 0 stay");
   expect((await queue.log()).filter((row) => row.status === "successful")).toHaveLength(1);
 }, 60_000);
 

@@ -1,6 +1,6 @@
-import type { Driver, Executor } from "../driver.ts";
-import { DuplicateJobError } from "../errors.ts";
-import type { JobId } from "../job.ts";
+import type { Executor } from "../driver.ts";
+import { type Duration, toMs } from "../duration.ts";
+import { checkIds, type JobId, type JobStatus } from "../job.ts";
 import {
   checkJob,
   checkJobs,
@@ -14,10 +14,20 @@ import {
 import { resolveSettings, type SettingsOptions } from "../settings.ts";
 import type { Settings } from "../settings.ts";
 import { Statements } from "../sql/render.ts";
-import { integerAtLeast, knownOptions, shown } from "../validate.ts";
-import { explained, isDuplicateKey } from "./database_error.ts";
+import { int4, integerAtLeast, knownOptions, shown } from "../validate.ts";
+import { cancel } from "./cancel.ts";
+import { explained } from "./database_error.ts";
+import { enqueue } from "./enqueue.ts";
+import {
+  type FailedJob,
+  type LogStatistics,
+  LogStore,
+  type QueueSize,
+  type RequeueResult,
+} from "./log.ts";
 import { QueueStore } from "./queue.ts";
-import { type InstallResult, SchemaStore } from "./schema.ts";
+import { requeue } from "./requeue.ts";
+import { type InstallResult, schemaOf } from "./schema.ts";
 
 /** Statements in which a cancel may find a job that changes at the same instant. */
 const CANCEL_ROUNDS = 3;
@@ -41,6 +51,7 @@ export class Queries {
   readonly #executor: Executor;
   readonly #settings: Settings;
   readonly #queue: QueueStore;
+  readonly #log: LogStore;
 
   /**
    * @param executor A driver, or anything else that runs a statement.
@@ -57,7 +68,9 @@ export class Queries {
     }
     this.#executor = executor;
     this.#settings = resolveSettings(options);
-    this.#queue = new QueueStore(executor, new Statements(this.#settings));
+    const statements = new Statements(this.#settings);
+    this.#queue = new QueueStore(executor, statements);
+    this.#log = new LogStore(executor, statements);
   }
 
   /** Names of the database objects that this instance uses. */
@@ -118,7 +131,7 @@ export class Queries {
       entrypoint: entrypoint as string,
       payload: payload as Uint8Array | null | undefined,
     });
-    const [id] = await this.#send([checked], checkOnConflict(onConflict));
+    const [id] = await enqueue(this.#queue, [checked], checkOnConflict(onConflict), this.#settings);
     return id!;
   }
 
@@ -139,23 +152,7 @@ export class Queries {
   ): Promise<(JobId | null)[]> {
     knownOptions("options", options, ["onConflict"]);
     const onConflict = checkOnConflict(options.onConflict);
-    return await this.#send(checkJobs(jobs, onConflict), onConflict);
-  }
-
-  async #send(
-    jobs: ReturnType<typeof checkJobs>,
-    onConflict: OnConflict,
-  ): Promise<(JobId | null)[]> {
-    if (jobs.length === 0) return [];
-    try {
-      return await this.#queue.enqueue(jobs, onConflict);
-    } catch (error) {
-      if (isDuplicateKey(error, this.#settings)) {
-        const keys = jobs.flatMap(({ dedupeKey }) => dedupeKey === null ? [] : [dedupeKey]);
-        throw new DuplicateJobError(keys, { cause: error });
-      }
-      throw explained(error, "enqueue", this.#settings);
-    }
+    return await enqueue(this.#queue, checkJobs(jobs, onConflict), onConflict, this.#settings);
   }
 
   /**
@@ -168,19 +165,91 @@ export class Queries {
    * @throws {SchemaError} If the tables are missing or may not be written.
    */
   async cancel(jobIds: readonly JobId[]): Promise<JobId[]> {
-    const left = new Set(jobIds.map((id, index) => integerAtLeast(`jobIds[${index}]`, id, 1)));
-    const found: JobId[] = [];
+    return await cancel(this.#queue, checkIds(jobIds), CANCEL_ROUNDS, this.#settings);
+  }
+
+  /**
+   * Says where jobs stand: `queued`, `picked` or `failed` (held) for one in the queue, how it ended for one that is gone.
+   *
+   * @param ids The jobs.
+   * @returns A status for each id. One that was never enqueued, or ended longer ago than the log goes back, is not in it.
+   * @throws {RangeError} If an id is none. Nothing was sent.
+   * @throws {SchemaError} If the tables are missing or may not be read.
+   */
+  async jobStatus(ids: readonly JobId[]): Promise<Map<JobId, JobStatus>> {
+    const checked = checkIds(ids);
+    if (checked.length === 0) return new Map();
+    return await this.#explain("read the status of jobs", () => this.#log.jobStatus(checked));
+  }
+
+  /**
+   * Counts what stands in the queue, held jobs included.
+   *
+   * @returns One row for each entrypoint, priority and status, the largest first.
+   * @throws {SchemaError} If the tables are missing or may not be read.
+   */
+  async queueSize(): Promise<QueueSize[]> {
+    return await this.#explain("count jobs", () => this.#log.queueSize());
+  }
+
+  /**
+   * Counts how many jobs came to each status, by second. It reads the statistics and what is not counted there yet, so it
+   * is exact at any time and writes nothing.
+   *
+   * @param options `last`: how far back to look, by default as far as there is anything. `limit`: most rows, by default
+   * 1,000.
+   * @returns One row for each second, entrypoint, priority and status, the newest first.
+   * @throws {TypeError} If an option is unknown or of the wrong kind. Nothing was sent.
+   * @throws {RangeError} If an option is out of range. Nothing was sent.
+   * @throws {SchemaError} If the tables are missing or may not be read.
+   */
+  async logStatistics(
+    options: { last?: Duration | undefined; limit?: number | undefined } = {},
+  ): Promise<LogStatistics[]> {
+    knownOptions("options", options, ["last", "limit"]);
+    const lastMs = options.last === undefined ? null : toMs("last", options.last);
+    const limit = rowLimit(options.limit, 1_000);
+    return await this.#explain("read statistics", () => this.#log.statistics(lastMs, limit));
+  }
+
+  /**
+   * Lists held jobs: those that failed and were kept by `onFailure: "hold"`.
+   *
+   * @param options `limit`: most jobs, by default 100.
+   * @returns The jobs, the newest first, each with the traceback of its last failure.
+   * @throws {RangeError} If an option is out of range. Nothing was sent.
+   * @throws {SchemaError} If the tables are missing or may not be read.
+   */
+  async listFailed(options: { limit?: number | undefined } = {}): Promise<FailedJob[]> {
+    knownOptions("options", options, ["limit"]);
+    const limit = rowLimit(options.limit, 100);
+    return await this.#explain("list failed jobs", () => this.#log.listFailed(limit));
+  }
+
+  /**
+   * Queues held jobs again, ready at once, as if they had not been tried. A job whose dedupe key belongs to a queued or
+   * running job stays held, since two live jobs may not share one.
+   *
+   * @param ids The jobs.
+   * @returns Which were queued, which stay held because of their key, and which are not held.
+   * @throws {RangeError} If an id is none. Nothing was sent.
+   * @throws {PgQueuerError} If another session takes a key at the same instant, inside a transaction of yours.
+   * @throws {SchemaError} If the tables are missing or may not be written.
+   */
+  async requeue(ids: readonly JobId[]): Promise<RequeueResult> {
+    const checked = checkIds(ids);
+    if (checked.length === 0) return { requeued: [], duplicates: [], notHeld: [] };
+    // In a transaction the first error ends it.
+    const attempts = "script" in this.#executor ? 5 : 1;
+    return await requeue(this.#log, checked, attempts, this.#settings);
+  }
+
+  async #explain<Result>(action: string, run: () => Promise<Result>): Promise<Result> {
     try {
-      // A job that was claimed or put back while the statement waited for it is seen by the next one.
-      for (let round = 0; round < CANCEL_ROUNDS && left.size > 0; round++) {
-        const done = await this.#queue.cancel([...left]);
-        for (const id of done) left.delete(id);
-        found.push(...done);
-      }
+      return await run();
     } catch (error) {
-      throw explained(error, "cancel", this.#settings);
+      throw explained(error, action, this.#settings);
     }
-    return found;
   }
 
   /**
@@ -193,7 +262,9 @@ export class Queries {
    * @throws {TypeError} If this instance works inside a transaction.
    */
   async install(options: { createSchema?: boolean } = {}): Promise<InstallResult> {
-    return await this.#schema("install").install({ createSchema: options.createSchema ?? true });
+    return await schemaOf(this.#executor, this.#settings, "install").install({
+      createSchema: options.createSchema ?? true,
+    });
   }
 
   /**
@@ -203,7 +274,7 @@ export class Queries {
    * @throws {SchemaError} If a table of that name is not ours, or we are not its owner. Nothing was changed.
    */
   async uninstall(): Promise<string[]> {
-    return await this.#schema("uninstall").uninstall();
+    return await schemaOf(this.#executor, this.#settings, "uninstall").uninstall();
   }
 
   /**
@@ -213,16 +284,11 @@ export class Queries {
    * @returns What differs, such as `index pgqueuer_ready_idx`. Empty if all is well.
    */
   async verify(expect: "present" | "absent"): Promise<string[]> {
-    const schema = this.#schema("verify");
+    const schema = schemaOf(this.#executor, this.#settings, "verify");
     return expect === "present" ? await schema.missing() : await schema.present();
   }
+}
 
-  #schema(action: string): SchemaStore {
-    if ("script" in this.#executor) {
-      return new SchemaStore(this.#executor as Driver, this.#settings);
-    }
-    throw new TypeError(
-      `Cannot ${action} inside a transaction as it takes several: use new Queries(fromPostgresJs(sql))`,
-    );
-  }
+function rowLimit(value: number | undefined, fallback: number): number {
+  return int4("limit", integerAtLeast("limit", value ?? fallback, 1));
 }

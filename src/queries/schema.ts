@@ -1,4 +1,4 @@
-import type { Driver } from "../driver.ts";
+import type { Driver, Executor } from "../driver.ts";
 import { SchemaError } from "../errors.ts";
 import type { Settings } from "../settings.ts";
 import { scripts, upgradeSteps } from "../sql/generated.ts";
@@ -33,6 +33,14 @@ interface Rights {
   readonly may_use_schema: boolean;
   readonly may_create_in_schema: boolean;
   readonly may_create_schema: boolean;
+}
+
+/** The schema behind an executor, if it can run whole scripts: inside a transaction of the caller it cannot. */
+export function schemaOf(executor: Executor, settings: Settings, action: string): SchemaStore {
+  if ("script" in executor) return new SchemaStore(executor as Driver, settings);
+  throw new TypeError(
+    `Cannot ${action} inside a transaction as it takes several: use new Queries(fromPostgresJs(sql))`,
+  );
 }
 
 /** Creates, upgrades, checks and removes the tables. */

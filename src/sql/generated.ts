@@ -430,6 +430,14 @@ ALTER TABLE {queue_table} ADD COLUMN IF NOT EXISTS cancel_requested boolean NOT 
 
 /** Single statements, from `sql/queries/*.sql`. */
 export const statements: {
+  readonly job_status: string;
+  readonly queue_size: string;
+  readonly log_statistics: string;
+  readonly aggregate: string;
+  readonly prune_log: string;
+  readonly prune_statistics: string;
+  readonly list_failed: string;
+  readonly requeue: string;
   readonly enqueue: string;
   readonly enqueue_or_skip: string;
   readonly enqueue_or_raise_priority: string;
@@ -458,6 +466,143 @@ export const statements: {
   readonly make_balanced: string;
   readonly make_volatile: string;
 } = {
+  job_status: `SELECT wanted.id, coalesce(
+    (SELECT status FROM {queue_table} WHERE id = wanted.id),
+    (
+        SELECT status FROM {queue_table_log}
+        WHERE job_id = wanted.id AND status IN ('successful', 'exception', 'canceled', 'deleted')
+        ORDER BY created DESC, id DESC
+        LIMIT 1
+    ),
+    (SELECT 'deleted'::{queue_status_type} FROM {queue_table_log} WHERE job_id = wanted.id LIMIT 1)
+)::text AS status
+FROM unnest($1::text::bigint[]) AS wanted(id)`,
+  queue_size: `SELECT entrypoint, priority, status::text AS status, count(*) AS count
+FROM {queue_table}
+GROUP BY entrypoint, priority, status
+ORDER BY count(*) DESC, entrypoint, priority DESC, status`,
+  log_statistics: `WITH counted AS (
+    SELECT created, entrypoint, priority, status, count
+    FROM {statistics_table}
+    WHERE $1::float8 IS NULL OR created >= now() - $1::float8 * interval '1 millisecond'
+    -- A row that this order leaves out is also left out below, as at least $2 rows stand before it.
+    ORDER BY created DESC, entrypoint, priority DESC, status
+    LIMIT $2::int4
+), pending AS (
+    SELECT date_trunc('second', created) AS created, entrypoint, priority, status, count(*) AS count
+    FROM {queue_table_log}
+    WHERE NOT aggregated
+        AND ($1::float8 IS NULL OR date_trunc('second', created) >= now() - $1::float8 * interval '1 millisecond')
+    GROUP BY 1, 2, 3, 4
+)
+SELECT created, entrypoint, priority, status::text AS status, sum(count)::bigint AS count
+FROM (SELECT * FROM counted UNION ALL SELECT * FROM pending) AS both_of_them
+GROUP BY created, entrypoint, priority, both_of_them.status
+ORDER BY created DESC, entrypoint, priority DESC, both_of_them.status
+LIMIT $2::int4`,
+  aggregate: `DO $$
+DECLARE
+    deadline timestamptz := clock_timestamp() + interval '5 seconds';
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(hashtext('{statistics_table}')) THEN
+        RETURN;
+    END IF;
+    -- Both until the end of the transaction. A table without statistics would be read from its start, where all rows
+    -- are flagged, and not by the index of those that are not.
+    PERFORM set_config('lock_timeout', '3s', true), set_config('enable_seqscan', 'off', true);
+    LOCK TABLE {statistics_table} IN SHARE ROW EXCLUSIVE MODE;
+    LOOP
+        WITH counted AS (
+            UPDATE {queue_table_log} SET aggregated = true
+            WHERE NOT aggregated AND ctid = ANY (ARRAY(
+                SELECT ctid FROM {queue_table_log} WHERE NOT aggregated LIMIT 10000
+            ))
+            RETURNING created, entrypoint, priority, status
+        )
+        INSERT INTO {statistics_table} AS statistics (created, entrypoint, priority, status, count)
+        SELECT date_trunc('second', created), entrypoint, priority, status, count(*)
+        FROM counted
+        GROUP BY date_trunc('second', created), entrypoint, priority, status
+        ON CONFLICT (priority, date_trunc('sec', timezone('UTC', created)), status, entrypoint)
+        DO UPDATE SET count = statistics.count + excluded.count;
+        EXIT WHEN NOT FOUND OR clock_timestamp() > deadline;
+    END LOOP;
+END
+$$`,
+  prune_log: `WITH gone AS (
+    DELETE FROM {queue_table_log} WHERE ctid = ANY (ARRAY(
+        SELECT entry.ctid FROM {queue_table_log} AS entry
+        WHERE entry.created < now() - $1::float8 * interval '1 millisecond'
+            AND entry.aggregated
+            -- Not EXISTS: the planner might read the whole queue for it.
+            AND (
+                entry.status <> 'failed'
+                OR (SELECT job.status FROM {queue_table} AS job WHERE job.id = entry.job_id) IS DISTINCT FROM 'failed'
+            )
+        ORDER BY entry.created
+        LIMIT $2::int4
+        FOR UPDATE OF entry SKIP LOCKED
+    ))
+    RETURNING 1
+)
+SELECT count(*)::int4 AS count FROM gone`,
+  prune_statistics: `WITH gone AS (
+    DELETE FROM {statistics_table} WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM {statistics_table}
+        WHERE created < now() - $1::float8 * interval '1 millisecond'
+        ORDER BY created
+        LIMIT $2::int4
+        FOR UPDATE SKIP LOCKED
+    ))
+    RETURNING 1
+)
+SELECT count(*)::int4 AS count FROM gone`,
+  list_failed: `SELECT id, priority, queue_manager_id AS manager, created, updated, heartbeat, execute_after AS due, status,
+    entrypoint, dedupe_key AS dedupe, payload, headers, attempts, slot,
+    (
+        SELECT traceback FROM {queue_table_log} AS entry
+        WHERE entry.job_id = job.id AND entry.status = 'failed'
+        ORDER BY entry.created DESC, entry.id DESC
+        LIMIT 1
+    )::text AS traceback
+FROM {queue_table} AS job
+WHERE status = 'failed'
+ORDER BY created DESC, id DESC
+LIMIT $1::int4`,
+  requeue: `WITH held AS (
+    -- In one order in every session, so that two calls wait for each other and never deadlock.
+    SELECT id, dedupe_key FROM {queue_table}
+    WHERE id = ANY ($1::text::bigint[]) AND status = 'failed'
+    ORDER BY id
+    FOR UPDATE
+), ranked AS (
+    SELECT id, dedupe_key, row_number() OVER (PARTITION BY dedupe_key ORDER BY id) AS place FROM held
+), chosen AS (
+    SELECT id FROM ranked
+    WHERE dedupe_key IS NULL OR (place = 1 AND NOT EXISTS (
+        SELECT 1 FROM {queue_table} AS live
+        WHERE live.dedupe_key = ranked.dedupe_key AND live.status IN ('queued', 'picked')
+    ))
+), requeued AS (
+    UPDATE {queue_table}
+    -- As if it had been ready when it was enqueued: that puts it in the index of ready jobs, in its place of old.
+    SET status = 'queued', execute_after = created, updated = now(), attempts = 0, queue_manager_id = NULL, slot = NULL
+    WHERE id = ANY (ARRAY(SELECT id FROM chosen))
+    RETURNING id, entrypoint, priority
+), logged AS (
+    INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
+    SELECT id, 'queued', entrypoint, priority FROM requeued
+), told AS (
+    SELECT pg_notify('{channel}', json_build_object(
+        'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
+        'type', 'table_changed_event'
+    )::text)::text AS answer
+    FROM requeued
+    LIMIT 1
+)
+SELECT held.id, requeued.id IS NOT NULL AS requeued, told.answer
+FROM held LEFT JOIN requeued ON requeued.id = held.id LEFT JOIN told ON true
+ORDER BY held.id`,
   enqueue: `WITH input AS (
     SELECT nextval(sequence.id) AS id, jobs.*
     FROM (SELECT pg_get_serial_sequence('{queue_table}', 'id')::regclass AS id) AS sequence,

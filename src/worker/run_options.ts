@@ -43,6 +43,13 @@ export interface RunOptions {
    */
   mode?: "continuous" | "drain" | undefined;
   /**
+   * Age at which rows of the log and of the statistics are deleted, in small batches, by workers that run jobs. Deleted
+   * log rows are counted in the statistics first. `0` keeps all.
+   *
+   * @default {{ days: 30 }}
+   */
+  retention?: Duration | undefined;
+  /**
    * How long to wait for running handlers after a stop. After it their signals abort, and jobs that do not end within a
    * second more are put back in the queue.
    *
@@ -61,6 +68,7 @@ export interface ResolvedRunOptions {
   readonly logger: Logger | undefined;
   readonly maxConcurrentTasks: number;
   readonly mode: "continuous" | "drain";
+  readonly retentionMs: number;
   readonly shutdownTimeoutMs: number;
   readonly signal: AbortSignal | undefined;
 }
@@ -85,6 +93,7 @@ export function resolveRunOptions(options: RunOptions = {}): ResolvedRunOptions 
     "logger",
     "maxConcurrentTasks",
     "mode",
+    "retention",
     "shutdownTimeout",
     "signal",
   ]);
@@ -103,6 +112,7 @@ export function resolveRunOptions(options: RunOptions = {}): ResolvedRunOptions 
     logger: options.logger,
     maxConcurrentTasks: integerAtLeast("maxConcurrentTasks", maxConcurrentTasks, 1),
     mode: oneOf("mode", options.mode ?? "continuous", ["continuous", "drain"]),
+    retentionMs: toMs("retention", options.retention ?? { days: 30 }),
     shutdownTimeoutMs: toMs("shutdownTimeout", options.shutdownTimeout ?? { seconds: 30 }),
     signal,
   };

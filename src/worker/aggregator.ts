@@ -1,0 +1,111 @@
+import type { Logger } from "../logger.ts";
+import type { LogStore } from "../queries/log.ts";
+import { Wake } from "./wake.ts";
+
+/** How long a job may be missing from the statistics. The Python project's workers wait as long. */
+const INTERVAL_MS = 30_000;
+
+/** Shares the rounds out over time, so that the workers of a fleet do not meet at the lock. */
+const JITTER = 0.2;
+
+/** Rows that one statement deletes: few enough to take milliseconds and to hold up nobody. */
+const PRUNE_BATCH = 1_000;
+
+/** Batches of one round. Years of log are deleted at a pace that the database does not feel. */
+const PRUNE_BATCHES = 10;
+
+/** When to go on deleting after a round that did not get to the end. */
+const BEHIND_MS = 1_000;
+
+/** What the aggregator needs of its surroundings. */
+export interface AggregatorParts {
+  readonly log: LogStore;
+  /** Age at which rows are deleted. `0`: never. */
+  readonly retentionMs: number;
+  /** Whether the worker is stopping: it then has better things to do. */
+  readonly stopping: () => boolean;
+  readonly logger: Logger;
+  /** Time between two rounds, for tests. */
+  readonly intervalMs?: number;
+}
+
+/**
+ * Keeps the log small enough to be read: every half a minute it folds what is new into the statistics and deletes what is
+ * old. A worker that has run no job since its last round sends nothing. A round that fails is made up by the next.
+ */
+export class Aggregator {
+  readonly #parts: AggregatorParts;
+  readonly #wake = new Wake();
+  #loop: Promise<void> | undefined;
+  #closed = false;
+  /** Whether a round is due: a job has run since the last one, or that one failed. */
+  #due = false;
+
+  constructor(parts: AggregatorParts) {
+    this.#parts = parts;
+  }
+
+  /** A job has run, so there is something to count. */
+  note(): void {
+    this.#due = true;
+  }
+
+  /** Begins to keep the time. */
+  start(): void {
+    this.#loop = this.#runUntilClosed();
+  }
+
+  /** Makes the round that is due now, if one is: a worker that drains may not live as long as the interval. */
+  async finish(): Promise<void> {
+    if (this.#due) await this.#round();
+  }
+
+  /** Stops, after the statement under way. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#wake.set();
+    await this.#loop;
+  }
+
+  async #runUntilClosed(): Promise<void> {
+    const { intervalMs = INTERVAL_MS } = this.#parts;
+    let behind = false;
+    while (!this.#closed) {
+      const waitMs = behind ? Math.min(BEHIND_MS, intervalMs) : intervalMs;
+      await this.#wake.wait(waitMs * (1 - JITTER + 2 * JITTER * Math.random()));
+      behind = (this.#due || behind) && await this.#round();
+    }
+  }
+
+  /** Counts and deletes. Says whether there is more to delete. */
+  async #round(): Promise<boolean> {
+    const { log, retentionMs, logger } = this.#parts;
+    if (this.#ending()) return false;
+    // Before the statement: a job that ends while it runs may not be counted by it.
+    this.#due = false;
+    try {
+      await log.aggregate();
+      if (retentionMs === 0) return false;
+      const moreLog = await this.#prune((limit) => log.pruneLog(retentionMs, limit));
+      const moreCounts = await this.#prune((limit) => log.pruneStatistics(retentionMs, limit));
+      return moreLog || moreCounts;
+    } catch (error) {
+      this.#due = true;
+      logger.warn(`Cannot count and prune the log, trying again later: ${error}`);
+      return false;
+    }
+  }
+
+  /** Deletes batch by batch. Says whether there is more. */
+  async #prune(prune: (limit: number) => Promise<number>): Promise<boolean> {
+    for (let batch = 0; batch < PRUNE_BATCHES; batch++) {
+      if (this.#ending()) return false;
+      if (await prune(PRUNE_BATCH) < PRUNE_BATCH) return false;
+    }
+    return true;
+  }
+
+  #ending(): boolean {
+    return this.#closed || this.#parts.stopping();
+  }
+}

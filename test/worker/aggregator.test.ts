@@ -1,0 +1,138 @@
+import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { silentLogger } from "../../src/logger.ts";
+import type { LogStore } from "../../src/queries/log.ts";
+import { Aggregator } from "../../src/worker/aggregator.ts";
+import { openTestQueue, type TestQueue, until } from "../support/queue.ts";
+
+let queue: TestQueue;
+beforeAll(async () => {
+  queue = await openTestQueue();
+});
+beforeEach(() => queue.clear());
+afterAll(() => queue.close());
+
+/** An aggregator with rounds of 20 ms over a log with `rows` old rows, and the calls that it made. */
+function aggregatorOver(
+  rows: number,
+  fields: { retentionMs?: number; fail?: () => boolean } = {},
+): {
+  aggregator: Aggregator;
+  calls: string[];
+  state: { stopping: boolean };
+} {
+  const calls: string[] = [];
+  const state = { stopping: false };
+  const log = {
+    aggregate(): Promise<void> {
+      calls.push("aggregate");
+      return fields.fail?.() ? Promise.reject(new Error("down")) : Promise.resolve();
+    },
+    pruneLog(_: number, limit: number): Promise<number> {
+      calls.push("prune_log");
+      const count = Math.min(rows, limit);
+      rows -= count;
+      return Promise.resolve(count);
+    },
+    pruneStatistics(): Promise<number> {
+      calls.push("prune_statistics");
+      return Promise.resolve(0);
+    },
+  } as unknown as LogStore;
+  const aggregator = new Aggregator({
+    log,
+    retentionMs: fields.retentionMs ?? 1,
+    stopping: () => state.stopping,
+    logger: silentLogger,
+    intervalMs: 20,
+  });
+  return { aggregator, calls, state };
+}
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+test("a worker that has run no job since its last round sends nothing", async () => {
+  const { aggregator, calls } = aggregatorOver(0);
+  aggregator.start();
+
+  await pause(100);
+  const idle = [...calls];
+  aggregator.note();
+  await until("it has counted", () => calls.length === 3);
+  await pause(100);
+  await aggregator.close();
+
+  expect(idle).toEqual([]);
+  expect(calls).toEqual(["aggregate", "prune_log", "prune_statistics"]);
+});
+
+test("a round deletes ten batches at most, and the next ones go on without a job", async () => {
+  const { aggregator, calls } = aggregatorOver(25_500);
+  aggregator.note();
+  await aggregator.finish();
+  const firstRound = calls.filter((call) => call === "prune_log").length;
+
+  aggregator.note();
+  aggregator.start();
+  await until("all is deleted", () => calls.filter((call) => call === "prune_log").length === 26);
+  await pause(100);
+  await aggregator.close();
+
+  expect(firstRound).toBe(10);
+  expect(calls.filter((call) => call === "aggregate")).toHaveLength(3);
+});
+
+test("retention 0 keeps all, and a worker that stops does nothing more", async () => {
+  const keeping = aggregatorOver(5_000, { retentionMs: 0 });
+  keeping.aggregator.note();
+  await keeping.aggregator.finish();
+  const stopping = aggregatorOver(5_000);
+  stopping.state.stopping = true;
+  stopping.aggregator.note();
+  stopping.aggregator.start();
+  await stopping.aggregator.finish();
+  await pause(60);
+  await stopping.aggregator.close();
+
+  expect(keeping.calls).toEqual(["aggregate"]);
+  expect(stopping.calls).toEqual([]);
+});
+
+test("a round that failed is made up, without a further job", async () => {
+  let failures = 2;
+  const { aggregator, calls } = aggregatorOver(0, { fail: () => failures-- > 0 });
+  aggregator.note();
+  aggregator.start();
+
+  await until("it has pruned", () => calls.includes("prune_statistics"));
+  await aggregator.close();
+
+  expect(calls).toEqual(["aggregate", "aggregate", "aggregate", "prune_log", "prune_statistics"]);
+});
+
+test("a drain counts what it ran and deletes what is older than the run's retention", async () => {
+  await queue.sql`
+    insert into ${queue.sql(queue.logTable)} (job_id, status, priority, entrypoint, created)
+    select n, 'successful', 0, 'old', now() - interval '40 days' from generate_series(1, 1500) n`;
+  const old = async (): Promise<number> =>
+    (await queue.log()).filter((row) => row.entrypoint === "old").length;
+  const drain = async (retention?: { days: number }): Promise<void> => {
+    await queue.queries.enqueue("work", null);
+    const pgq = await queue.worker();
+    pgq.entrypoint("work", () => {});
+    await pgq.run({ mode: "drain", retention });
+  };
+
+  await drain({ days: 0 });
+  const kept = await old();
+  await drain({ days: 50 });
+  const young = await old();
+  await drain();
+
+  expect([kept, young, await old()]).toEqual([1_500, 1_500, 0]);
+  expect(await queue.history((await queue.log()).at(-1)!.job_id)).toHaveLength(3);
+  const [row] = await queue.sql`
+    select coalesce(sum(count), 0)::int as sum from ${
+    queue.sql(`${queue.table}_statistics`)
+  } where entrypoint = 'work'`;
+  expect(row!["sum"]).toBe(9);
+});
