@@ -110,6 +110,7 @@ test("every block of the README runs", async () => {
     "sh",
     "sh",
     "enqueue.ts",
+    "limits.ts",
     "follow.ts",
     "tasks.test.ts",
   ]);
@@ -119,6 +120,7 @@ test("every block of the README runs", async () => {
 
   for (const line of shell) await runShellLine(line);
   const enqueued = await succeed(join(folder, "enqueue.ts"));
+  await succeed(join(root, "cli.ts"), ["run", `${folder}/limits.ts:main`, "--mode", "drain"]);
   const followed = await succeed(join(folder, "follow.ts"));
   await succeed(join(folder, "tasks.test.ts"));
 

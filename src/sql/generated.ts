@@ -586,7 +586,8 @@ LIMIT $1::int4`,
 ), requeued AS (
     UPDATE {queue_table}
     -- As if it had been ready when it was enqueued: that puts it in the index of ready jobs, in its place of old.
-    SET status = 'queued', execute_after = created, updated = now(), attempts = 0, queue_manager_id = NULL, slot = NULL
+    SET status = 'queued', execute_after = created, updated = now(), attempts = 0, queue_manager_id = NULL, slot = NULL,
+        take_overs = 0
     WHERE id = ANY (ARRAY(SELECT id FROM chosen))
     RETURNING id, entrypoint, priority
 ), logged AS (
