@@ -42,6 +42,20 @@ export function toMs(name: string, value: Duration): number {
   );
 }
 
+/**
+ * Gives a duration in milliseconds that is longer than 0.
+ *
+ * @throws {TypeError} If `value` is neither a number nor an object of units.
+ * @throws {RangeError} If it is 0, or out of the range of {@linkcode toMs}.
+ */
+export function toPositiveMs(name: string, value: Duration): number {
+  const ms = toMs(name, value);
+  if (ms > 0) return ms;
+  throw new RangeError(
+    `Cannot use "${name}" as it must be longer than 0: current value is ${ms} ms`,
+  );
+}
+
 function sumOfUnits(name: string, value: unknown): number {
   if (
     typeof value !== "object" || value === null || Array.isArray(value) || value instanceof Date

@@ -185,6 +185,7 @@ function readRunFlags(flags: Input["flags"]): ReturnType<typeof readFlags<"logLe
     "batchSize",
     "heartbeatTimeout",
     "maxConcurrentTasks",
+    "retention",
     "shutdownTimeout",
     "mode",
     "logLevel",

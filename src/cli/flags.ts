@@ -55,6 +55,7 @@ interface FlagTypes {
   readonly batchSize: number;
   readonly heartbeatTimeout: number;
   readonly maxConcurrentTasks: number;
+  readonly retention: number;
   readonly shutdownTimeout: number;
   readonly mode: "continuous" | "drain";
   readonly logLevel: LogLevel;
@@ -74,6 +75,7 @@ const SCHEMAS: { readonly [Name in keyof FlagTypes]: z.ZodType<FlagTypes[Name]> 
   batchSize: wholeNumber(1),
   heartbeatTimeout: seconds("or zero"),
   maxConcurrentTasks: wholeNumber(1),
+  retention: seconds("or zero"),
   shutdownTimeout: seconds("or zero"),
   mode: choice(["continuous", "drain"]),
   logLevel: z.string()

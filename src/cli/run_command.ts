@@ -27,6 +27,10 @@ export const RUN_FLAGS: readonly Flag[] = [
     summary: "most handlers at a time in this process (default: 100)",
   },
   {
+    flags: "--retention <seconds>",
+    summary: "age at which log and statistics are deleted, 0: never (default: 2592000, 30 days)",
+  },
+  {
     flags: "--shutdown-timeout <seconds>",
     summary: "how long to wait for running handlers after a stop (default: 30)",
   },
@@ -70,6 +74,7 @@ Example:
       "batchSize",
       "heartbeatTimeout",
       "maxConcurrentTasks",
+      "retention",
       "shutdownTimeout",
       "mode",
       "logLevel",

@@ -1,6 +1,6 @@
 import { reconnectDelayMs } from "../backoff.ts";
 import type { Driver, Subscription } from "../driver.ts";
-import { type Duration, toMs } from "../duration.ts";
+import { type Duration, toPositiveMs } from "../duration.ts";
 import { JobNotFoundError, PgQueuerError, WaitTimeoutError } from "../errors.ts";
 import { parseEvent } from "../event.ts";
 import { checkIds, type JobId, type JobStatus } from "../job.ts";
@@ -103,7 +103,7 @@ export class CompletionWatcher implements AsyncDisposable {
     this.#driver = driver;
     this.#settings = resolveSettings(settings);
     this.#log = new LogStore(driver, new Statements(this.#settings));
-    this.#pollMs = positiveMs("pollInterval", pollInterval);
+    this.#pollMs = toPositiveMs("pollInterval", pollInterval);
     this.#logger = logger;
   }
 
@@ -183,7 +183,7 @@ export class CompletionWatcher implements AsyncDisposable {
   ): Promise<Map<JobId, EndedStatus>> {
     knownOptions("options", options, ["signal", "timeout"]);
     const { signal, timeout } = options;
-    const timeoutMs = timeout === undefined ? undefined : positiveMs("timeout", timeout);
+    const timeoutMs = timeout === undefined ? undefined : toPositiveMs("timeout", timeout);
     const left = new Set(checkIds(ids));
     if (this.#closed) throw new PgQueuerError("Cannot wait as the watcher was closed");
     signal?.throwIfAborted();
@@ -233,9 +233,7 @@ export class CompletionWatcher implements AsyncDisposable {
         this.#fail(error);
       }
       // Lets those whose wait is over leave.
-      await new Promise((resolve) =>
-        setTimeout(resolve, failures > 0 ? reconnectDelayMs(failures) : MIN_GAP_MS)
-      );
+      await sleep(failures > 0 ? reconnectDelayMs(failures) : MIN_GAP_MS);
       if (failures === 0 && this.#waiters.size > 0) await this.#wake.wait(this.#pollMs);
     }
     this.#loop = undefined;
@@ -291,8 +289,6 @@ function isLasting(error: unknown): boolean {
   return state !== undefined && !/^(08|25|40|53|55|57)/.test(state);
 }
 
-function positiveMs(name: string, value: Duration): number {
-  const ms = toMs(name, value);
-  if (ms > 0) return ms;
-  throw new RangeError(`Cannot use "${name}" as it must be longer than 0: it is ${ms} ms`);
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }

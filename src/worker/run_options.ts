@@ -1,4 +1,4 @@
-import { type Duration, toMs } from "../duration.ts";
+import { type Duration, toMs, toPositiveMs } from "../duration.ts";
 import type { Logger } from "../logger.ts";
 import { integerAtLeast, knownOptions, oneOf, shown } from "../validate.ts";
 
@@ -107,7 +107,7 @@ export function resolveRunOptions(options: RunOptions = {}): ResolvedRunOptions 
     batchSize: batchSize === "auto"
       ? MAX_BATCH_SIZE
       : atMostBatch(integerAtLeast("batchSize", batchSize, 1)),
-    dequeueTimeoutMs: positive("dequeueTimeout", options.dequeueTimeout ?? { seconds: 30 }),
+    dequeueTimeoutMs: toPositiveMs("dequeueTimeout", options.dequeueTimeout ?? { seconds: 30 }),
     heartbeatTimeoutMs: heartbeatTimeout(options.heartbeatTimeout ?? { seconds: 30 }),
     logger: options.logger,
     maxConcurrentTasks: integerAtLeast("maxConcurrentTasks", maxConcurrentTasks, 1),
@@ -122,14 +122,6 @@ function atMostBatch(batchSize: number): number {
   if (batchSize <= MAX_BATCH_SIZE) return batchSize;
   throw new RangeError(
     `Cannot use "batchSize" as it must be at most ${MAX_BATCH_SIZE}: current value is ${batchSize}`,
-  );
-}
-
-function positive(name: string, value: Duration): number {
-  const ms = toMs(name, value);
-  if (ms > 0) return ms;
-  throw new RangeError(
-    `Cannot use "${name}" as it must be longer than 0: current value is ${ms} ms`,
   );
 }
 

@@ -27,7 +27,7 @@ test("install, verify, queue and uninstall say what they did, as processes", asy
   expect(queued).toEqual({ code: 0, stdout: `${job!.id}\n`, stderr: "" });
   expect(new TextDecoder().decode(job!.payload)).toBe("grüße");
   expect(removed.code).toBe(0);
-  expect(removed.stdout).toContain("Removed 4 tables: ");
+  expect(removed.stdout).toContain("Removed 5 tables: ");
 }, 60_000);
 
 test("install adds what is missing and says what", async () => {

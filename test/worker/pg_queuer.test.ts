@@ -1,5 +1,13 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { fromPostgresJs, openWorkerDriver, PgQueuer, Queries, SchemaError } from "../../mod.ts";
+import {
+  fromPostgresJs,
+  JobCanceledError,
+  openWorkerDriver,
+  PgQueuer,
+  Queries,
+  RetryRequested,
+  SchemaError,
+} from "../../mod.ts";
 import { bytes, deferred, openTestQueue, type TestQueue, text, until } from "../support/queue.ts";
 
 let queue: TestQueue;
@@ -62,9 +70,13 @@ test("no more than maxConcurrentTasks handlers run at once, and all of them run"
   const pgq = await queue.worker();
   let running = 0;
   let most = 0;
+  const all = deferred();
   pgq.entrypoint("work", async () => {
     most = Math.max(most, ++running);
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    // The first ones wait for each other, so that the limit is reached whatever the machine does.
+    if (running === 7) all.resolve();
+    await all.promise;
+    await new Promise((resolve) => setTimeout(resolve, 2));
     running--;
   });
 
@@ -197,4 +209,206 @@ test("openWorkerDriver() refuses a missing DSN and passes on why it cannot conne
   await expect(openWorkerDriver("postgresql://u:secret@127.0.0.1:1/d")).rejects.toThrow(
     /ECONNREFUSED|refused/i,
   );
+});
+
+test("a handler that asks for another attempt gets it, and the log says why", async () => {
+  const id = await queue.queries.enqueue("work", null, { dedupeKey: "kept" });
+  const seen: number[] = [];
+  const pgq = await queue.worker();
+  pgq.entrypoint("work", (job) => {
+    seen.push(job.attempts);
+    if (job.attempts < 2) throw new RetryRequested({ delay: job.attempts * 50, reason: "not yet" });
+  });
+  const run = pgq.run({ dequeueTimeout: { minutes: 10 } });
+  await until("it has succeeded", async () => (await queue.history(id!)).includes("successful"));
+  await pgq.stop();
+  await run;
+
+  expect(seen).toEqual([0, 1, 2]);
+  const retries = (await queue.log()).filter((row) => row.traceback !== null);
+  expect(retries.map((row) => row.status)).toEqual(["queued", "queued"]);
+  expect(retries[1]!.traceback).toMatchObject({
+    exception_type: "RetryRequested",
+    additional_context: { attempt: 2, retry_delay: "0:00:00.050000", reason: "not yet" },
+  });
+});
+
+test("the retry option repeats a failing job so many times, then onFailure counts", async () => {
+  const id = await queue.queries.enqueue("work", null);
+  let runs = 0;
+  const pgq = await queue.worker();
+  pgq.entrypoint("work", { retry: { maxAttempts: 3, initialDelay: 5 }, onFailure: "hold" }, () => {
+    runs++;
+    throw new Error("again");
+  });
+  const run = pgq.run({ dequeueTimeout: { minutes: 10 } });
+  await until("it is held", async () => (await queue.rows())[0]?.status === "failed");
+  await pgq.stop();
+  await run;
+
+  expect(runs).toBe(3);
+  expect(await queue.rows()).toMatchObject([{ id, attempts: 2 }]);
+});
+
+test("an attempt that takes longer than its time-out is aborted and has failed", async () => {
+  const id = await queue.queries.enqueue("work", null);
+  const pgq = await queue.worker();
+  pgq.entrypoint(
+    "work",
+    { timeout: 50 },
+    (_, { signal }) =>
+      new Promise((_resolve, reject) =>
+        signal.addEventListener("abort", () => reject(signal.reason))
+      ),
+  );
+
+  await pgq.run({ mode: "drain" });
+
+  expect((await queue.log()).at(-1)).toMatchObject({
+    job_id: id,
+    status: "exception",
+    traceback: { exception_type: "JobTimeoutError" },
+  });
+});
+
+test("cancel() ends queued and held jobs at once and stops running ones on any worker", async () => {
+  const pgq = await queue.worker();
+  const reasons: unknown[] = [];
+  pgq.entrypoint(
+    "work",
+    (_, { signal }) =>
+      new Promise((_resolve, reject) =>
+        signal.addEventListener("abort", () => {
+          reasons.push(signal.reason);
+          reject(signal.reason);
+        })
+      ),
+  );
+  const run = pgq.run({ dequeueTimeout: { minutes: 10 }, maxConcurrentTasks: 600 });
+  const running = await queue.queries.enqueue("work", Array(500).fill(null)) as number[];
+  await until("all run", async () => (await queue.rows()).every((row) => row.status === "picked"));
+  const queued = await queue.queries.enqueue("other", Array(1_500).fill(null)) as number[];
+
+  const found = await queue.queries.cancel([...running, ...queued, 999_999_999]);
+
+  expect(found).toHaveLength(2_000);
+  await until("all have ended", async () => (await queue.rows()).length === 0);
+  expect(reasons).toHaveLength(500);
+  expect(reasons.every((reason) => reason instanceof JobCanceledError)).toBe(true);
+  const ended = (await queue.log()).filter((row) => row.status === "canceled").map((row) =>
+    row.job_id
+  );
+  expect(ended.sort((a, b) => a - b)).toEqual([...running, ...queued]);
+  await pgq.stop();
+  await run;
+});
+
+test("a canceled job keeps its dedupe key until its handler has stopped", async () => {
+  const stop = deferred();
+  const pgq = await queue.worker();
+  const aborted = deferred();
+  pgq.entrypoint("work", async (_, { signal }) => {
+    signal.addEventListener("abort", () => aborted.resolve());
+    await stop.promise;
+    signal.throwIfAborted();
+  });
+  const run = pgq.run();
+  const id = await queue.queries.enqueue("work", null, { dedupeKey: "one" });
+  await until("it runs", async () => (await queue.rows())[0]?.status === "picked");
+
+  await queue.queries.cancel([id!]);
+  await aborted.promise;
+
+  expect(await queue.queries.enqueue("work", null, { dedupeKey: "one" })).toBeNull();
+  stop.resolve();
+  await until("it has ended", async () => (await queue.rows()).length === 0);
+  expect(await queue.history(id!)).toEqual(["queued", "picked", "canceled"]);
+  await pgq.stop();
+  await run;
+});
+
+test("a cancel whose notification is lost is seen by the next heartbeat", async () => {
+  const aborted = deferred<unknown>();
+  const pgq = await queue.worker();
+  pgq.entrypoint(
+    "work",
+    (_, { signal }) =>
+      new Promise((_resolve, reject) =>
+        signal.addEventListener("abort", () => {
+          aborted.resolve(signal.reason);
+          reject(signal.reason);
+        })
+      ),
+  );
+  const run = pgq.run({ heartbeatTimeout: 900 });
+  await queue.queries.enqueue("work", null);
+  await until("it runs", async () => (await queue.rows())[0]?.status === "picked");
+
+  await queue.sql`update ${queue.sql(queue.table)} set cancel_requested = true`;
+
+  expect(await aborted.promise).toBeInstanceOf(JobCanceledError);
+  await pgq.stop();
+  await run;
+});
+
+test("a job whose workers die too often in a row is held, with the reason in the log", async () => {
+  const id = await queue.queries.enqueue("work", null);
+  const dead = "00000000-0000-0000-0000-000000000001";
+  await queue.sql`
+    update ${queue.sql(queue.table)}
+    set status = 'picked', queue_manager_id = ${dead}, take_overs = 4, heartbeat = now() - interval '1 hour'`;
+  const pgq = await queue.worker();
+  let runs = 0;
+  pgq.entrypoint("work", () => void runs++);
+  const run = pgq.run({ dequeueTimeout: { minutes: 10 } });
+
+  await until("it is held", async () => (await queue.rows())[0]?.status === "failed");
+
+  await pgq.stop();
+  await run;
+  expect(runs).toBe(0);
+  expect((await queue.log()).at(-1)).toMatchObject({
+    job_id: id,
+    status: "failed",
+    traceback: { exception_message: "5 workers in a row died while they ran this job" },
+  });
+});
+
+test("retryTimer takes a job over before the run's heartbeatTimeout, for its entrypoint only", async () => {
+  await queue.queries.enqueue(["impatient", "patient"], [null, null]);
+  const dead = "00000000-0000-0000-0000-000000000001";
+  await queue.sql`
+    update ${queue.sql(queue.table)}
+    set status = 'picked', queue_manager_id = ${dead}, heartbeat = now() - interval '5 seconds'`;
+  const ran: string[] = [];
+  const pgq = await queue.worker();
+  pgq.entrypoint("impatient", { retryTimer: { seconds: 2 } }, () => void ran.push("impatient"));
+  pgq.entrypoint("patient", () => void ran.push("patient"));
+
+  await pgq.run({ mode: "drain" });
+
+  expect(ran).toEqual(["impatient"]);
+});
+
+test("serializedDispatch runs jobs without a key one after another, and keyed ones beside them", async () => {
+  const keys = Array.from({ length: 30 }, (_, n) => n % 3 === 0 ? null : `key ${n}`);
+  await queue.queries.enqueue("work", keys.map(() => null), { dedupeKey: keys });
+  const running = { keyless: 0, all: 0 };
+  const most = { keyless: 0, all: 0 };
+  const workers = await Promise.all([queue.worker(), queue.worker()]);
+  for (const pgq of workers) {
+    pgq.entrypoint("work", { serializedDispatch: true }, async (job) => {
+      if (job.dedupeKey === null) most.keyless = Math.max(most.keyless, ++running.keyless);
+      most.all = Math.max(most.all, ++running.all);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      if (job.dedupeKey === null) running.keyless--;
+      running.all--;
+    });
+  }
+
+  await Promise.all(workers.map((pgq) => pgq.run({ mode: "drain" })));
+
+  expect(await queue.rows()).toEqual([]);
+  expect(most.keyless).toBe(1);
+  expect(most.all).toBeGreaterThan(1);
 });
