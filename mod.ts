@@ -12,12 +12,8 @@ export {
   WorkerDriver,
   type WorkerDriverOptions,
 } from "./src/drivers/worker_driver.ts";
-export {
-  hostOptions,
-  normalizeDsn,
-  type NormalizeDsnOptions,
-  redactDsn,
-} from "./src/dsn.ts";
+export { hostOptions, normalizeDsn, type NormalizeDsnOptions, redactDsn } from "./src/dsn.ts";
+export type { MissedFires } from "./src/cron.ts";
 export type { Duration } from "./src/duration.ts";
 export {
   DuplicateJobError,
@@ -34,6 +30,7 @@ export type { EnqueueBatchOptions, EnqueueOptions, NewJob, OnConflict } from "./
 export { type EntrypointOptions, PgQueuer, type PgQueuerOptions } from "./src/pg_queuer.ts";
 export { Queries } from "./src/queries/queries.ts";
 export type { InstallResult } from "./src/queries/schema.ts";
+export type { Fire, ScheduleContext, ScheduleHandler, ScheduleOptions } from "./src/schedule.ts";
 export {
   type Durability,
   resolveSettings,

@@ -2,13 +2,22 @@ import type { Driver } from "./driver.ts";
 import { type Logger, silentLogger } from "./logger.ts";
 import { Queries } from "./queries/queries.ts";
 import { QueueStore } from "./queries/queue.ts";
+import { ScheduleStore } from "./queries/schedules.ts";
 import { SchemaStore } from "./queries/schema.ts";
+import {
+  resolveSchedule,
+  type Schedule,
+  type ScheduleHandler,
+  type ScheduleOptions,
+} from "./schedule.ts";
 import { resolveSettings, type Settings, type SettingsOptions } from "./settings.ts";
 import { Statements } from "./sql/render.ts";
 import { knownOptions, nonEmptyText, oneOf, shown } from "./validate.ts";
 import { Acknowledger, type OnFailure } from "./worker/acknowledger.ts";
 import { Listener } from "./worker/listener.ts";
 import { type Entrypoint, QueueManager } from "./worker/queue_manager.ts";
+import { ScheduleManager } from "./worker/schedule_manager.ts";
+import { type Manager, together } from "./worker/together.ts";
 import type { Handler } from "./worker/run_job.ts";
 import { resolveRunOptions, type RunOptions } from "./worker/run_options.ts";
 import { type Duration, toMs } from "./duration.ts";
@@ -55,8 +64,9 @@ export class PgQueuer implements AsyncDisposable {
   readonly #logger: Logger | undefined;
   readonly #settings: Settings;
   readonly #entrypoints = new Map<string, Entrypoint>();
+  readonly #schedules: Schedule[] = [];
   /** The run under way. */
-  #run: { readonly ended: Promise<void>; manager: QueueManager | undefined } | undefined;
+  #run: { readonly ended: Promise<void>; manager: Manager | undefined } | undefined;
   /** Whether the next run would have to end at once. */
   #stopped = false;
 
@@ -135,6 +145,58 @@ export class PgQueuer implements AsyncDisposable {
   }
 
   /**
+   * Registers a schedule: `handler` runs once at each due time, in one worker of all that register it. It is not a job:
+   * it is not retried and does not count against `maxConcurrentTasks`. With the option `enqueue` a fire becomes one.
+   *
+   * @example Every night at three in Oslo, whatever the season
+   * ```ts ignore
+   * pgq.schedule("nightly_report", "0 3 * * *", { timeZone: "Europe/Oslo" }, async ({ due }) => {
+   *   await writeReport(due);
+   * });
+   * ```
+   *
+   * @param entrypoint Name of the schedule. With the expression it is the key of its row.
+   * @param cron Five fields, or six with the seconds **last**, or a nickname such as `@hourly`. See
+   * {@linkcode ScheduleOptions.timeZone} for what happens where clocks change.
+   * @param handler Runs one fire.
+   * @throws {TypeError} If an argument is of the wrong kind or an option is unknown.
+   * @throws {RangeError} If the expression or the time zone is none, or the schedule is registered already.
+   */
+  schedule(entrypoint: string, cron: string, handler: ScheduleHandler): void;
+  /** Registers a schedule with options, and without a handler where `enqueue` is one of them. */
+  schedule(
+    entrypoint: string,
+    cron: string,
+    options: ScheduleOptions,
+    handler?: ScheduleHandler,
+  ): void;
+  schedule(
+    entrypoint: string,
+    cron: string,
+    third: ScheduleOptions | ScheduleHandler = {},
+    fourth?: ScheduleHandler,
+  ): void {
+    const [options, handler] = typeof third === "function" ? [{}, third] : [third, fourth];
+    const schedule = resolveSchedule(entrypoint, cron, options, handler);
+    const { expression } = schedule.cron;
+    if (
+      this.#schedules.some((other) =>
+        other.entrypoint === entrypoint && other.cron.expression === expression
+      )
+    ) {
+      throw new RangeError(
+        `Cannot register schedule "${entrypoint}" as "${expression}" is registered for it already: give one of them another name`,
+      );
+    }
+    if (this.#run) {
+      throw new Error(
+        `Cannot register schedule "${entrypoint}" as the worker runs: do it before run()`,
+      );
+    }
+    this.#schedules.push(schedule);
+  }
+
+  /**
    * Runs jobs until {@linkcode PgQueuer.stop} is called or `signal` aborts, or in drain mode until none is ready. Every
    * claimed job has ended or is back in the queue when it resolves, and the driver is closed. Survives a lost database:
    * it reconnects and goes on.
@@ -143,17 +205,19 @@ export class PgQueuer implements AsyncDisposable {
    * @throws {SchemaError} If the tables are missing, older than this version, or may not be used.
    * @throws {TypeError} If an option is unknown or of the wrong kind.
    * @throws {RangeError} If an option is out of range.
-   * @throws {Error} If no entrypoint is registered, the worker runs already, or the database cannot be reached at start.
+   * @throws {Error} If no entrypoint or schedule is registered, the worker runs already, or the database cannot be reached at start.
    */
   async run(options: RunOptions = {}): Promise<void> {
     const resolved = resolveRunOptions(options);
-    if (this.#entrypoints.size === 0) {
-      throw new Error("Cannot run as no entrypoint is registered: call entrypoint() first");
+    if (this.#entrypoints.size === 0 && this.#schedules.length === 0) {
+      throw new Error(
+        "Cannot run as no entrypoint is registered: call entrypoint() or schedule() first",
+      );
     }
     if (this.#run) throw new Error("Cannot run as the worker runs already");
 
     const stop = (): void => void this.stop();
-    const run = { ended: Promise.resolve(), manager: undefined as QueueManager | undefined };
+    const run = { ended: Promise.resolve(), manager: undefined as Manager | undefined };
     this.#run = run;
     resolved.signal?.addEventListener("abort", stop);
     if (resolved.signal?.aborted) this.#stopped = true;
@@ -168,11 +232,12 @@ export class PgQueuer implements AsyncDisposable {
 
   async #work(
     options: ReturnType<typeof resolveRunOptions>,
-    run: { manager: QueueManager | undefined },
+    run: { manager: Manager | undefined },
   ): Promise<void> {
     const queueManagerId = crypto.randomUUID();
     const logger = this.#logger ?? options.logger ?? silentLogger;
-    const queue = new QueueStore(this.#driver, new Statements(this.#settings));
+    const statements = new Statements(this.#settings);
+    const queue = new QueueStore(this.#driver, statements);
     const listener = new Listener({
       driver: this.#driver,
       channel: this.#settings.channel,
@@ -187,18 +252,33 @@ export class PgQueuer implements AsyncDisposable {
           `Claims are slower than they could be, run "pgq install" to add ${slow.join(", ")}`,
         );
       }
-      await listener.start();
-      run.manager = new QueueManager({
-        queueManagerId,
-        entrypoints: new Map(this.#entrypoints),
-        queue,
-        listener,
-        acknowledger: new Acknowledger(queue, queueManagerId, logger),
-        logger,
-        options,
-      });
+      const managers: Manager[] = [];
+      if (this.#schedules.length > 0) {
+        const store = new ScheduleStore(this.#driver, statements);
+        const schedules = [...this.#schedules];
+        managers.push(new ScheduleManager({ schedules, store, logger, options }));
+      }
+      if (this.#entrypoints.size > 0) {
+        await listener.start();
+        managers.push(
+          new QueueManager({
+            queueManagerId,
+            entrypoints: new Map(this.#entrypoints),
+            queue,
+            listener,
+            acknowledger: new Acknowledger(queue, queueManagerId, logger),
+            logger,
+            options,
+          }),
+        );
+      }
+      run.manager = together(managers, options.mode);
       if (this.#stopped) run.manager.stop();
-      logger.info(`Worker ${queueManagerId} runs ${[...this.#entrypoints.keys()].join(", ")}`);
+      const names = [
+        ...this.#entrypoints.keys(),
+        ...this.#schedules.map((it) => `schedule ${it.entrypoint}`),
+      ];
+      logger.info(`Worker ${queueManagerId} runs ${names.join(", ")}`);
       await run.manager.run();
       logger.info(`Worker ${queueManagerId} has stopped`);
     } finally {
