@@ -109,6 +109,7 @@ test("every block of the README runs", async () => {
     "sh",
     "sh",
     "enqueue.ts",
+    "schedules.ts",
     "tasks.test.ts",
   ]);
   const shell = blocks.filter(({ language }) => language === "sh").flatMap(({ text }) =>
@@ -117,6 +118,7 @@ test("every block of the README runs", async () => {
 
   for (const line of shell) await runShellLine(line);
   const enqueued = await succeed(join(folder, "enqueue.ts"));
+  await succeed(join(root, "cli.ts"), ["run", `${folder}/schedules.ts:main`, "--mode", "drain"]);
   await succeed(join(folder, "tasks.test.ts"));
 
   expect(enqueued).toMatch(/\d+ \[ ?\d+, \d+ ?\]/);
