@@ -5,7 +5,7 @@ import { QueueStore } from "./queries/queue.ts";
 import { ScheduleStore } from "./queries/schedules.ts";
 import { SchemaStore } from "./queries/schema.ts";
 import {
-  resolveSchedule,
+  addSchedule,
   type Schedule,
   type ScheduleHandler,
   type ScheduleOptions,
@@ -95,9 +95,7 @@ export class PgQueuer implements AsyncDisposable {
     return new Queries(this.#driver, this.#settings);
   }
 
-  /**
-   * Names of the entrypoints that have a handler.
-   */
+  /** Names of the entrypoints that have a handler. */
   get entrypoints(): readonly string[] {
     return [...this.#entrypoints.keys()];
   }
@@ -173,27 +171,15 @@ export class PgQueuer implements AsyncDisposable {
   schedule(
     entrypoint: string,
     cron: string,
-    third: ScheduleOptions | ScheduleHandler = {},
-    fourth?: ScheduleHandler,
+    options?: ScheduleOptions | ScheduleHandler,
+    handler?: ScheduleHandler,
   ): void {
-    const [options, handler] = typeof third === "function" ? [{}, third] : [third, fourth];
-    const schedule = resolveSchedule(entrypoint, cron, options, handler);
-    const { expression } = schedule.cron;
-    if (
-      this.#schedules.some((other) =>
-        other.entrypoint === entrypoint && other.cron.expression === expression
-      )
-    ) {
-      throw new RangeError(
-        `Cannot register schedule "${entrypoint}" as "${expression}" is registered for it already: give one of them another name`,
-      );
-    }
     if (this.#run) {
       throw new Error(
         `Cannot register schedule "${entrypoint}" as the worker runs: do it before run()`,
       );
     }
-    this.#schedules.push(schedule);
+    addSchedule(this.#schedules, entrypoint, cron, options, handler);
   }
 
   /**
@@ -255,8 +241,7 @@ export class PgQueuer implements AsyncDisposable {
       const managers: Manager[] = [];
       if (this.#schedules.length > 0) {
         const store = new ScheduleStore(this.#driver, statements);
-        const schedules = [...this.#schedules];
-        managers.push(new ScheduleManager({ schedules, store, logger, options }));
+        managers.push(new ScheduleManager({ schedules: this.#schedules, store, logger, options }));
       }
       if (this.#entrypoints.size > 0) {
         await listener.start();

@@ -96,12 +96,37 @@ export interface Schedule {
 const MAX_KEY_BYTES = 1_900;
 
 /**
+ * Adds a schedule to those of a worker.
+ *
+ * @throws {TypeError} If an argument is of the wrong kind or an option is unknown.
+ * @throws {RangeError} If a value is of the right kind and cannot be used, or the schedule is among them already.
+ */
+export function addSchedule(
+  schedules: Schedule[],
+  entrypoint: string,
+  expression: string,
+  third: ScheduleOptions | ScheduleHandler = {},
+  fourth?: ScheduleHandler,
+): void {
+  const [options, handler] = typeof third === "function" ? [{}, third] : [third, fourth];
+  const schedule = resolveSchedule(entrypoint, expression, options, handler);
+  const text = schedule.cron.expression;
+  // The time zone is not in the table: two schedules that differ in it alone would share a row.
+  if (schedules.some((it) => it.entrypoint === entrypoint && it.cron.expression === text)) {
+    throw new RangeError(
+      `Cannot register schedule "${entrypoint}" as "${text}" is registered for it already: give one of them another name`,
+    );
+  }
+  schedules.push(schedule);
+}
+
+/**
  * Checks what `schedule()` was given.
  *
  * @throws {TypeError} If an argument is of the wrong kind or an option is unknown.
  * @throws {RangeError} If a value is of the right kind and cannot be used.
  */
-export function resolveSchedule(
+function resolveSchedule(
   entrypoint: string,
   expression: string,
   options: ScheduleOptions,

@@ -265,10 +265,12 @@ test("a fire that runs longer than the time-out keeps its lease, and one whose l
   await queue.sql`update ${queue.sql(table)} set updated = clock_timestamp(), heartbeat = now()`;
 
   expect(await reason.promise).toBeInstanceOf(LeaseLostError);
+  await first.pgq.stop();
+  await firstEnded;
   // The row is the thief's, who is dead: the second worker takes it over in turn.
   await until("the second worker has it", () => others === 1);
-  await Promise.all([first.pgq.stop(), second.pgq.stop()]);
-  await Promise.all([firstEnded, secondEnded]);
+  await second.pgq.stop();
+  await secondEnded;
 });
 
 test("stop() waits for a fire, and one that outlasts the shutdown is put back for another worker", async () => {
