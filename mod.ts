@@ -13,6 +13,7 @@ export {
   type WorkerDriverOptions,
 } from "./src/drivers/worker_driver.ts";
 export { hostOptions, normalizeDsn, type NormalizeDsnOptions, redactDsn } from "./src/dsn.ts";
+export type { MissedFires } from "./src/cron.ts";
 export type { Duration } from "./src/duration.ts";
 export {
   DuplicateJobError,
@@ -37,6 +38,7 @@ export type { EntrypointOptions } from "./src/worker/entrypoint.ts";
 export type { FailedJob, LogStatistics, QueueSize, RequeueResult } from "./src/queries/log.ts";
 export { Queries } from "./src/queries/queries.ts";
 export type { InstallResult } from "./src/queries/schema.ts";
+export type { Fire, ScheduleContext, ScheduleHandler, ScheduleOptions } from "./src/schedule.ts";
 export {
   type Durability,
   resolveSettings,

@@ -59,8 +59,10 @@ function shownIds(jobIds: readonly number[]): string {
 export class LeaseLostError extends PgQueuerError {
   override readonly name = "LeaseLostError";
 
-  constructor(jobId: number, why: string) {
-    super(`Cannot go on with job ${jobId} as its lease is lost: ${why}`);
+  /** @param work The id of a job, or what else was run, such as `schedule report of …`. */
+  constructor(work: number | string, why: string) {
+    const what = typeof work === "number" ? `job ${work}` : work;
+    super(`Cannot go on with ${what} as its lease is lost: ${why}`);
   }
 }
 

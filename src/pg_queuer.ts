@@ -1,19 +1,19 @@
 import type { Driver } from "./driver.ts";
 import { type Logger, silentLogger } from "./logger.ts";
-import { LogStore } from "./queries/log.ts";
 import { Queries } from "./queries/queries.ts";
-import { QueueStore } from "./queries/queue.ts";
-import { SchemaStore } from "./queries/schema.ts";
+import {
+  addSchedule,
+  type Schedule,
+  type ScheduleHandler,
+  type ScheduleOptions,
+} from "./schedule.ts";
 import { resolveSettings, type Settings, type SettingsOptions } from "./settings.ts";
-import { Statements } from "./sql/render.ts";
 import { nonEmptyText, shown } from "./validate.ts";
-import { Acknowledger } from "./worker/acknowledger.ts";
-import { Aggregator } from "./worker/aggregator.ts";
 import { type Entrypoint, type EntrypointOptions, resolveEntrypoint } from "./worker/entrypoint.ts";
-import { Listener } from "./worker/listener.ts";
-import { QueueManager } from "./worker/queue_manager.ts";
 import type { Handler } from "./worker/run_job.ts";
 import { resolveRunOptions, type RunOptions } from "./worker/run_options.ts";
+import type { Manager } from "./worker/together.ts";
+import { work } from "./worker/work.ts";
 import { type Duration, toMs } from "./duration.ts";
 
 /** Options for {@linkcode PgQueuer}. */
@@ -47,8 +47,9 @@ export class PgQueuer implements AsyncDisposable {
   readonly #logger: Logger | undefined;
   readonly #settings: Settings;
   readonly #entrypoints = new Map<string, Entrypoint>();
+  readonly #schedules: Schedule[] = [];
   /** The run under way. */
-  #run: { readonly ended: Promise<void>; manager: QueueManager | undefined } | undefined;
+  #run: { readonly ended: Promise<void>; manager: Manager | undefined } | undefined;
   /** Whether the next run would have to end at once. */
   #stopped = false;
 
@@ -77,9 +78,7 @@ export class PgQueuer implements AsyncDisposable {
     return new Queries(this.#driver, this.#settings);
   }
 
-  /**
-   * Names of the entrypoints that have a handler.
-   */
+  /** Names of the entrypoints that have a handler. */
   get entrypoints(): readonly string[] {
     return [...this.#entrypoints.keys()];
   }
@@ -124,6 +123,46 @@ export class PgQueuer implements AsyncDisposable {
   }
 
   /**
+   * Registers a schedule: `handler` runs once at each due time, in one worker of all that register it. It is not a job:
+   * it is not retried and does not count against `maxConcurrentTasks`. With the option `enqueue` a fire becomes one.
+   *
+   * @example Every night at three in Oslo, whatever the season
+   * ```ts ignore
+   * pgq.schedule("nightly_report", "0 3 * * *", { timeZone: "Europe/Oslo" }, async ({ due }) => {
+   *   await writeReport(due);
+   * });
+   * ```
+   *
+   * @param entrypoint Name of the schedule. With the expression it is the key of its row.
+   * @param cron Five fields, or six with the seconds **last**, or a nickname such as `@hourly`. See
+   * {@linkcode ScheduleOptions.timeZone} for what happens where clocks change.
+   * @param handler Runs one fire.
+   * @throws {TypeError} If an argument is of the wrong kind or an option is unknown.
+   * @throws {RangeError} If the expression or the time zone is none, or the schedule is registered already.
+   */
+  schedule(entrypoint: string, cron: string, handler: ScheduleHandler): void;
+  /** Registers a schedule with options, and without a handler where `enqueue` is one of them. */
+  schedule(
+    entrypoint: string,
+    cron: string,
+    options: ScheduleOptions,
+    handler?: ScheduleHandler,
+  ): void;
+  schedule(
+    entrypoint: string,
+    cron: string,
+    options?: ScheduleOptions | ScheduleHandler,
+    handler?: ScheduleHandler,
+  ): void {
+    if (this.#run) {
+      throw new Error(
+        `Cannot register schedule "${entrypoint}" as the worker runs: do it before run()`,
+      );
+    }
+    addSchedule(this.#schedules, entrypoint, cron, options, handler);
+  }
+
+  /**
    * Runs jobs until {@linkcode PgQueuer.stop} is called or `signal` aborts, or in drain mode until none is ready. Every
    * claimed job has ended or is back in the queue when it resolves, and the driver is closed. Survives a lost database:
    * it reconnects and goes on.
@@ -132,79 +171,39 @@ export class PgQueuer implements AsyncDisposable {
    * @throws {SchemaError} If the tables are missing, older than this version, or may not be used.
    * @throws {TypeError} If an option is unknown or of the wrong kind.
    * @throws {RangeError} If an option is out of range.
-   * @throws {Error} If no entrypoint is registered, the worker runs already, or the database cannot be reached at start.
+   * @throws {Error} If no entrypoint or schedule is registered, the worker runs already, or the database cannot be reached at start.
    */
   async run(options: RunOptions = {}): Promise<void> {
     const resolved = resolveRunOptions(options);
-    if (this.#entrypoints.size === 0) {
-      throw new Error("Cannot run as no entrypoint is registered: call entrypoint() first");
+    if (this.#entrypoints.size === 0 && this.#schedules.length === 0) {
+      throw new Error(
+        "Cannot run as no entrypoint is registered: call entrypoint() or schedule() first",
+      );
     }
     if (this.#run) throw new Error("Cannot run as the worker runs already");
 
     const stop = (): void => void this.stop();
-    const run = { ended: Promise.resolve(), manager: undefined as QueueManager | undefined };
+    const run = { ended: Promise.resolve(), manager: undefined as Manager | undefined };
     this.#run = run;
     resolved.signal?.addEventListener("abort", stop);
     if (resolved.signal?.aborted) this.#stopped = true;
-    const work = this.#work(resolved, run).finally(() => {
+    const ended = work({
+      driver: this.#driver,
+      settings: this.#settings,
+      entrypoints: new Map(this.#entrypoints),
+      schedules: [...this.#schedules],
+      options: resolved,
+      logger: this.#logger ?? resolved.logger ?? silentLogger,
+      stopped: () => this.#stopped,
+      onManager: (manager) => run.manager = manager,
+    }).finally(async () => {
       resolved.signal?.removeEventListener("abort", stop);
+      await this.#driver.close();
       this.#run = undefined;
     });
     // stop() waits for the end and leaves the error to the caller of run().
-    run.ended = work.catch(() => {});
-    await work;
-  }
-
-  async #work(
-    options: ReturnType<typeof resolveRunOptions>,
-    run: { manager: QueueManager | undefined },
-  ): Promise<void> {
-    const queueManagerId = crypto.randomUUID();
-    const logger = this.#logger ?? options.logger ?? silentLogger;
-    const statements = new Statements(this.#settings);
-    const queue = new QueueStore(this.#driver, statements);
-    const aggregator = new Aggregator({
-      log: new LogStore(this.#driver, statements),
-      retentionMs: options.retentionMs,
-      stopping: () => this.#stopped,
-      logger,
-    });
-    const listener = new Listener({
-      driver: this.#driver,
-      channel: this.#settings.channel,
-      queueTable: this.#settings.queueTable,
-      onCancel: (jobIds) => run.manager?.cancel(jobIds),
-      logger,
-    });
-    try {
-      if (this.#stopped) return;
-      const slow = await new SchemaStore(this.#driver, this.#settings).checkForWorker();
-      if (slow.length > 0) {
-        logger.warn(
-          `Claims are slower than they could be, run "pgq install" to add ${slow.join(", ")}`,
-        );
-      }
-      await listener.start();
-      run.manager = new QueueManager({
-        queueManagerId,
-        entrypoints: noting(this.#entrypoints, aggregator),
-        queue,
-        listener,
-        acknowledger: new Acknowledger(queue, queueManagerId, logger),
-        logger,
-        options,
-      });
-      if (this.#stopped) run.manager.stop();
-      logger.info(`Worker ${queueManagerId} runs ${[...this.#entrypoints.keys()].join(", ")}`);
-      aggregator.start();
-      await run.manager.run();
-      if (options.mode === "drain") await aggregator.finish();
-      logger.info(`Worker ${queueManagerId} has stopped`);
-    } finally {
-      await aggregator.close();
-      await listener.close();
-      await this.#driver.close();
-    }
+    run.ended = ended.catch(() => {});
+    await ended;
   }
 
   /**
@@ -232,21 +231,4 @@ export class PgQueuer implements AsyncDisposable {
     await this.stop();
     await this.#driver.close();
   }
-}
-
-/** Entrypoints whose handlers tell the aggregator that a job has run. */
-function noting(
-  entrypoints: ReadonlyMap<string, Entrypoint>,
-  aggregator: Aggregator,
-): Map<string, Entrypoint> {
-  return new Map([...entrypoints].map(([name, entrypoint]) => [name, {
-    ...entrypoint,
-    async handler(job, context) {
-      try {
-        await entrypoint.handler(job, context);
-      } finally {
-        aggregator.note();
-      }
-    },
-  }]));
 }

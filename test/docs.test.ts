@@ -112,6 +112,7 @@ test("every block of the README runs", async () => {
     "enqueue.ts",
     "limits.ts",
     "follow.ts",
+    "schedules.ts",
     "tasks.test.ts",
   ]);
   const shell = blocks.filter(({ language }) => language === "sh").flatMap(({ text }) =>
@@ -122,6 +123,7 @@ test("every block of the README runs", async () => {
   const enqueued = await succeed(join(folder, "enqueue.ts"));
   await succeed(join(root, "cli.ts"), ["run", `${folder}/limits.ts:main`, "--mode", "drain"]);
   const followed = await succeed(join(folder, "follow.ts"));
+  await succeed(join(root, "cli.ts"), ["run", `${folder}/schedules.ts:main`, "--mode", "drain"]);
   await succeed(join(folder, "tasks.test.ts"));
 
   expect(enqueued).toMatch(/\d+ \[ ?\d+, \d+ ?\]/);

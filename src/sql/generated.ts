@@ -455,6 +455,17 @@ export const statements: {
   readonly release_unknown: string;
   readonly notify: string;
   readonly ping: string;
+  readonly schedule_outlook: string;
+  readonly clean_schedules: string;
+  readonly add_schedules: string;
+  readonly move_schedule: string;
+  readonly claim_fire: string;
+  readonly pass_fire: string;
+  readonly enqueue_fire: string;
+  readonly take_over_fire: string;
+  readonly heartbeat_fires: string;
+  readonly finish_fire: string;
+  readonly release_fire: string;
   readonly inspect: string;
   readonly rights: string;
   readonly ownership: string;
@@ -962,6 +973,74 @@ SELECT released.id, pg_notify('{channel}', json_build_object(
 )::text) FROM released`,
   notify: `SELECT pg_notify('{channel}', $1::text)`,
   ping: `SELECT 1 AS answer`,
+  schedule_outlook: `SELECT wanted.position::int4 AS position, schedule.id, coalesce(schedule.status::text, 'queued') AS status,
+    schedule.next_run::text AS version,
+    (extract(epoch FROM schedule.next_run) * 1000)::float8 AS next,
+    (extract(epoch FROM schedule.heartbeat) * 1000)::float8 AS heartbeat,
+    (extract(epoch FROM now()) * 1000)::float8 AS now
+FROM unnest($1::text::text[], $2::text::text[]) WITH ORDINALITY AS wanted(expression, entrypoint, position)
+LEFT JOIN {schedules_table} AS schedule
+    ON schedule.expression = wanted.expression AND schedule.entrypoint = wanted.entrypoint`,
+  clean_schedules: `DELETE FROM {schedules_table} AS schedule
+WHERE entrypoint = ANY ($3::text::text[]) AND NOT EXISTS (
+    SELECT 1 FROM unnest($1::text::text[], $2::text::text[]) AS registered(expression, entrypoint)
+    WHERE registered.expression = schedule.expression AND registered.entrypoint = schedule.entrypoint
+)
+RETURNING entrypoint, expression`,
+  add_schedules: `INSERT INTO {schedules_table} (expression, entrypoint, next_run)
+SELECT expression, entrypoint, to_timestamp(next / 1000)
+FROM unnest($1::text::text[], $2::text::text[], $3::text::float8[]) AS given(expression, entrypoint, next)
+ORDER BY expression, entrypoint
+ON CONFLICT (expression, entrypoint) DO NOTHING`,
+  move_schedule: `UPDATE {schedules_table}
+SET next_run = to_timestamp($3::float8 / 1000), updated = now()
+WHERE id = $1::int8 AND coalesce(status, 'queued') = 'queued' AND next_run = $2::text::timestamptz
+RETURNING id`,
+  claim_fire: `UPDATE {schedules_table}
+SET status = 'picked', next_run = to_timestamp($3::float8 / 1000), heartbeat = now(), updated = clock_timestamp()
+WHERE id = $1::int8 AND coalesce(status, 'queued') = 'queued' AND next_run = $2::text::timestamptz
+RETURNING updated::text AS token`,
+  pass_fire: `UPDATE {schedules_table}
+SET next_run = to_timestamp($3::float8 / 1000), last_run = now(), updated = now()
+WHERE id = $1::int8 AND coalesce(status, 'queued') = 'queued' AND next_run = $2::text::timestamptz
+RETURNING id`,
+  enqueue_fire: `WITH fired AS (
+    UPDATE {schedules_table}
+    SET next_run = to_timestamp($3::float8 / 1000), last_run = now(), updated = now()
+    WHERE id = $1::int8 AND coalesce(status, 'queued') = 'queued' AND next_run = $2::text::timestamptz
+    RETURNING id, entrypoint
+), inserted AS (
+    INSERT INTO {queue_table} (priority, status, entrypoint, payload, dedupe_key)
+    SELECT 0, 'queued', entrypoint, convert_to($5::text, 'UTF8'), $4::text FROM fired
+    ON CONFLICT (dedupe_key) WHERE status IN ('queued', 'picked') AND dedupe_key IS NOT NULL DO NOTHING
+    RETURNING id, entrypoint, priority
+), logged AS (
+    INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
+    SELECT id, 'queued', entrypoint, priority FROM inserted
+)
+SELECT id FROM fired`,
+  take_over_fire: `UPDATE {schedules_table}
+SET heartbeat = now(), updated = clock_timestamp()
+WHERE id = $1::int8 AND status = 'picked' AND next_run = $2::text::timestamptz
+    AND heartbeat <= now() - $3::float8 * interval '1 millisecond'
+RETURNING updated::text AS token`,
+  heartbeat_fires: `WITH mine AS (
+    SELECT * FROM unnest($1::text::int8[], $2::text::text[]) AS given(id, token)
+), renewed AS (
+    UPDATE {schedules_table} AS schedule SET heartbeat = now()
+    FROM mine
+    WHERE schedule.id = mine.id AND schedule.status = 'picked' AND schedule.updated = mine.token::timestamptz
+)
+SELECT schedule.id FROM {schedules_table} AS schedule JOIN mine ON mine.id = schedule.id
+WHERE schedule.status IS DISTINCT FROM 'picked' OR schedule.updated <> mine.token::timestamptz`,
+  finish_fire: `UPDATE {schedules_table}
+SET status = 'queued', last_run = now(), updated = now()
+WHERE id = $1::int8 AND status = 'picked' AND updated = $2::text::timestamptz
+RETURNING id`,
+  release_fire: `UPDATE {schedules_table}
+SET status = 'queued', next_run = to_timestamp($3::float8 / 1000), updated = now()
+WHERE id = $1::int8 AND status = 'picked' AND updated = $2::text::timestamptz
+RETURNING id`,
   inspect: `WITH place AS (
     SELECT oid FROM pg_namespace
     WHERE nspname = coalesce(nullif('{schema_name}', ''), current_schema())

@@ -1,0 +1,112 @@
+import type { Driver } from "../driver.ts";
+import type { Logger } from "../logger.ts";
+import { LogStore } from "../queries/log.ts";
+import { QueueStore } from "../queries/queue.ts";
+import { ScheduleStore } from "../queries/schedules.ts";
+import { SchemaStore } from "../queries/schema.ts";
+import type { Schedule } from "../schedule.ts";
+import type { Settings } from "../settings.ts";
+import { Statements } from "../sql/render.ts";
+import { Acknowledger } from "./acknowledger.ts";
+import { Aggregator } from "./aggregator.ts";
+import type { Entrypoint } from "./entrypoint.ts";
+import { Listener } from "./listener.ts";
+import { QueueManager } from "./queue_manager.ts";
+import type { ResolvedRunOptions } from "./run_options.ts";
+import { ScheduleManager } from "./schedule_manager.ts";
+import { type Manager, together } from "./together.ts";
+
+/** What a run is made from. */
+export interface WorkParts {
+  readonly driver: Driver;
+  readonly settings: Settings;
+  readonly entrypoints: ReadonlyMap<string, Entrypoint>;
+  readonly schedules: readonly Schedule[];
+  readonly options: ResolvedRunOptions;
+  readonly logger: Logger;
+  /** Whether the worker is to stop. */
+  readonly stopped: () => boolean;
+  /** Is given what stops the run, before it begins. */
+  readonly onManager: (manager: Manager) => void;
+}
+
+/** One run of a worker: makes its loops, runs them to their end and closes what it opened. */
+export async function work(parts: WorkParts): Promise<void> {
+  const { driver, settings, options, logger, stopped } = parts;
+  const queueManagerId = crypto.randomUUID();
+  const statements = new Statements(settings);
+  const queue = new QueueStore(driver, statements);
+  const aggregator = new Aggregator({
+    log: new LogStore(driver, statements),
+    retentionMs: options.retentionMs,
+    stopping: stopped,
+    logger,
+  });
+  let jobs: QueueManager | undefined;
+  const listener = new Listener({
+    driver,
+    channel: settings.channel,
+    queueTable: settings.queueTable,
+    onCancel: (jobIds) => jobs?.cancel(jobIds),
+    logger,
+  });
+  try {
+    if (stopped()) return;
+    const slow = await new SchemaStore(driver, settings).checkForWorker();
+    if (slow.length > 0) {
+      logger.warn(
+        `Claims are slower than they could be, run "pgq install" to add ${slow.join(", ")}`,
+      );
+    }
+    const managers: Manager[] = [];
+    if (parts.schedules.length > 0) {
+      const store = new ScheduleStore(driver, statements);
+      managers.push(new ScheduleManager({ schedules: parts.schedules, store, logger, options }));
+    }
+    if (parts.entrypoints.size > 0) {
+      await listener.start();
+      jobs = new QueueManager({
+        queueManagerId,
+        entrypoints: noting(parts.entrypoints, aggregator),
+        queue,
+        listener,
+        acknowledger: new Acknowledger(queue, queueManagerId, logger),
+        logger,
+        options,
+      });
+      managers.push(jobs);
+    }
+    const manager = together(managers, options.mode);
+    parts.onManager(manager);
+    if (stopped()) manager.stop();
+    const names = [
+      ...parts.entrypoints.keys(),
+      ...parts.schedules.map(({ entrypoint }) => `schedule ${entrypoint}`),
+    ];
+    logger.info(`Worker ${queueManagerId} runs ${names.join(", ")}`);
+    aggregator.start();
+    await manager.run();
+    if (options.mode === "drain") await aggregator.finish();
+    logger.info(`Worker ${queueManagerId} has stopped`);
+  } finally {
+    await aggregator.close();
+    await listener.close();
+  }
+}
+
+/** Entrypoints whose handlers tell the aggregator that a job has run. */
+function noting(
+  entrypoints: ReadonlyMap<string, Entrypoint>,
+  aggregator: Aggregator,
+): Map<string, Entrypoint> {
+  return new Map(Array.from(entrypoints, ([name, entrypoint]) => [name, {
+    ...entrypoint,
+    async handler(job, context) {
+      try {
+        await entrypoint.handler(job, context);
+      } finally {
+        aggregator.note();
+      }
+    },
+  }]));
+}
