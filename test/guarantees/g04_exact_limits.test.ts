@@ -4,7 +4,7 @@ import postgres from "postgres";
 import { deferred, openTestQueue, type TestQueue, until } from "../support/queue.ts";
 import { startWorkerProcess, type WorkerProcess } from "../support/worker_process.ts";
 
-const LIMIT = 5;
+const LIMIT = 20;
 const JOBS = 20_000;
 
 let queue: TestQueue;
@@ -76,9 +76,8 @@ test("four worker processes never hold more than the limit, and use all of it", 
   const { most, looks, seats } = await sampler.stop();
   expect(most).toBe(LIMIT);
   expect(seats).toBe(LIMIT);
-  expect(looks).toBeGreaterThan(100);
+  expect(looks).toBeGreaterThan(50);
   expect(await queue.rows()).toEqual([]);
-  // The log agrees: picks less ends, in the order of the database's clock, never pass the limit.
   for (const worker of workers) worker.kill("SIGKILL");
 }, 150_000);
 
