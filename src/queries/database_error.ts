@@ -45,6 +45,13 @@ export function explained(error: unknown, action: string, settings: Settings): u
       return new SchemaError(`Cannot ${action} as ${message}: run "pgq install" to upgrade`, {
         cause: error,
       });
+    case "42P10": // invalid_column_reference: ON CONFLICT finds no unique index
+      return new SchemaError(
+        `Cannot ${action} as the index of dedupe keys is missing: run "pgq install"`,
+        {
+          cause: error,
+        },
+      );
     case "42501": // insufficient_privilege
       return new SchemaError(`Cannot ${action} as ${message}: ${grantFor(message, settings)}`, {
         cause: error,

@@ -97,7 +97,7 @@ export class SchemaStore {
   async checkForWorker(): Promise<string[]> {
     const catalog = await this.#inspect();
     const { schema, role, may_use_schema, schema_exists } = await this.#rights();
-    const { queueTable, queueTableLog } = this.#settings;
+    const { queueTable } = this.#settings;
     if (!catalog.tables.has(queueTable)) {
       const where = schema_exists
         ? `schema "${schema}"`
@@ -112,10 +112,8 @@ export class SchemaStore {
       );
     }
     const missing = this.#missing(catalog);
-    const fatal = missing.filter((part) =>
-      !part.startsWith("index ") && (part.includes(queueTable) || part.includes(queueTableLog)) ||
-      part.startsWith("label ")
-    );
+    // An index that is missing costs speed and nothing else.
+    const fatal = missing.filter((part) => !part.startsWith("index "));
     if (fatal.length > 0) {
       throw new SchemaError(
         `Cannot start as the schema is older than this version (missing: ${
