@@ -24,6 +24,16 @@ DECLARE
     locked text[];
     instant timestamptz;
 BEGIN
+    -- The first claim of an entrypoint makes its row, and so does the first after a crash that emptied the table. A new
+    -- bucket is full.
+    INSERT INTO {limits_table} (entrypoint, tokens, refilled)
+    SELECT asked.entrypoint, least(greatest(1, asked.rate), 1e9), clock_timestamp()
+    FROM unnest(wanted, concurrency, rate, serialized) AS asked(entrypoint, concurrency, rate, serialized)
+    WHERE (asked.concurrency > 0 OR asked.rate < 'infinity' OR asked.serialized)
+        AND NOT EXISTS (SELECT 1 FROM {limits_table} AS gate WHERE gate.entrypoint = asked.entrypoint)
+    ORDER BY asked.entrypoint
+    ON CONFLICT DO NOTHING;
+
     locked := ARRAY(
         SELECT gate.entrypoint FROM {limits_table} AS gate WHERE gate.entrypoint = ANY (wanted)
         ORDER BY gate.entrypoint FOR UPDATE SKIP LOCKED

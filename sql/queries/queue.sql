@@ -172,16 +172,6 @@ FROM {claim_function}(
     $1::int4, $2::uuid, $3::text::text[], $4::text::int4[], $5::text::float8[], $6::text::boolean[]
 );
 
--- name: register_limits
--- Makes the rows that claims of limited entrypoints lock. A new bucket is full.
---   $1 text   entrypoints, text[]
---   $2 text   starts a second, float8[]
-INSERT INTO {limits_table} (entrypoint, tokens, refilled)
-SELECT entrypoint, least(greatest(1, rate), 1e9), now()
-FROM unnest($1::text::text[], $2::text::float8[]) AS asked(entrypoint, rate)
-ORDER BY entrypoint
-ON CONFLICT (entrypoint) DO NOTHING;
-
 -- name: take_over
 -- Deals with picked jobs whose lease has run out: claims them; puts those of limited entrypoints back, to be claimed
 -- within the limits; keeps as failed those whose workers died too often in a row. Gives the claimed ones.

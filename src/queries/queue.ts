@@ -32,12 +32,12 @@ export interface Outlook {
   readonly ready: boolean;
   /** A job waits for a seat: the end of another is worth waking for. */
   readonly blocked: boolean;
-  /** Milliseconds until the next token of a rate that a job waits for; `null` if none does. */
-  readonly tokenMs: number | null;
-  /** Milliseconds until the next deferred job is due; `null` if there is none. */
-  readonly dueMs: number | null;
-  /** Milliseconds until the next lease runs out; `null` if no job is picked. */
-  readonly staleMs: number | null;
+  /** Milliseconds until the next token of a rate that a job waits for; `Infinity` if none does. */
+  readonly tokenMs: number;
+  /** Milliseconds until the next deferred job is due; `Infinity` if there is none. */
+  readonly dueMs: number;
+  /** Milliseconds until the next lease runs out; `Infinity` if no job is picked. */
+  readonly staleMs: number;
 }
 
 /** An outcome that ends a job. */
@@ -125,16 +125,6 @@ export class QueueStore {
     return rows.map(decodeJob);
   }
 
-  /** Makes what claims of limited entrypoints lock. */
-  async registerLimits(gates: readonly Gate[]): Promise<void> {
-    const limited = gates.filter(isLimited);
-    if (limited.length === 0) return;
-    await this.#query("register_limits", [
-      textArray(limited.map((gate) => gate.entrypoint)),
-      numberArray(limited.map((gate) => gate.requestsPerSecond)),
-    ]);
-  }
-
   /**
    * Deals with up to `limit` jobs whose lease has run out, except those in `running`. Gives the jobs that it claimed, and
    * apart from them those that somebody wants stopped.
@@ -175,7 +165,13 @@ export class QueueStore {
       numberArray(gates.map((gate) => gate.leaseMs)),
     ]);
     const { ready, blocked, due, token, stale } = row!;
-    return { ready, blocked, dueMs: due, tokenMs: token, staleMs: stale };
+    return {
+      ready,
+      blocked,
+      dueMs: due ?? Infinity,
+      tokenMs: token ?? Infinity,
+      staleMs: stale ?? Infinity,
+    };
   }
 
   /** Renews leases. Gives those that are still held. */

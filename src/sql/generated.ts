@@ -34,6 +34,16 @@ DECLARE
     locked text[];
     instant timestamptz;
 BEGIN
+    -- The first claim of an entrypoint makes its row, and so does the first after a crash that emptied the table. A new
+    -- bucket is full.
+    INSERT INTO {limits_table} (entrypoint, tokens, refilled)
+    SELECT asked.entrypoint, least(greatest(1, asked.rate), 1e9), clock_timestamp()
+    FROM unnest(wanted, concurrency, rate, serialized) AS asked(entrypoint, concurrency, rate, serialized)
+    WHERE (asked.concurrency > 0 OR asked.rate < 'infinity' OR asked.serialized)
+        AND NOT EXISTS (SELECT 1 FROM {limits_table} AS gate WHERE gate.entrypoint = asked.entrypoint)
+    ORDER BY asked.entrypoint
+    ON CONFLICT DO NOTHING;
+
     locked := ARRAY(
         SELECT gate.entrypoint FROM {limits_table} AS gate WHERE gate.entrypoint = ANY (wanted)
         ORDER BY gate.entrypoint FOR UPDATE SKIP LOCKED
@@ -443,7 +453,6 @@ export const statements: {
   readonly enqueue_or_raise_priority: string;
   readonly dequeue: string;
   readonly claim_limited: string;
-  readonly register_limits: string;
   readonly take_over: string;
   readonly look_ahead: string;
   readonly heartbeat: string;
@@ -733,11 +742,6 @@ FROM claimed ORDER BY priority DESC, id`,
 FROM {claim_function}(
     $1::int4, $2::uuid, $3::text::text[], $4::text::int4[], $5::text::float8[], $6::text::boolean[]
 )`,
-  register_limits: `INSERT INTO {limits_table} (entrypoint, tokens, refilled)
-SELECT entrypoint, least(greatest(1, rate), 1e9), now()
-FROM unnest($1::text::text[], $2::text::float8[]) AS asked(entrypoint, rate)
-ORDER BY entrypoint
-ON CONFLICT (entrypoint) DO NOTHING`,
   take_over: `WITH asked AS (
     SELECT * FROM unnest($4::text::text[], $5::text::float8[], $6::text::boolean[], $7::text::int4[])
         AS asked(entrypoint, timeout, limited, most)

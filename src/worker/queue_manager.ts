@@ -86,7 +86,6 @@ export class QueueManager {
 
   /** Runs jobs until `stop()`, or in drain mode until none is ready. Every claimed job has then ended or is put back. */
   async run(): Promise<void> {
-    await this.#parts.queue.registerLimits(this.#gates);
     this.#heartbeat.start();
     try {
       await this.#loop();
@@ -189,10 +188,12 @@ export class QueueManager {
     const drain = options.mode === "drain";
     let healthCheck: string | null = null;
     while (!this.#stopping) {
-      const outlook = await queue.lookAhead(this.#gates, healthCheck);
-      const { ready, blocked } = outlook;
-      const [dueMs, tokenMs, staleMs] = [outlook.dueMs, outlook.tokenMs, outlook.staleMs]
-        .map((ms) => ms ?? Infinity) as [number, number, number];
+      // Already now: a seat that frees between the look and its answer would not be heard of.
+      listener.heedEnds(this.#limited);
+      const { ready, blocked, dueMs, tokenMs, staleMs } = await queue.lookAhead(
+        this.#gates,
+        healthCheck,
+      );
       this.#takeOverAt = Math.min(this.#takeOverAt, performance.now() + staleMs);
       const nextMs = ready ? 0 : Math.min(dueMs, tokenMs, staleMs);
 
@@ -205,8 +206,8 @@ export class QueueManager {
       // The end of a job is news only to who waits for its seat.
       listener.heedEnds(blocked);
       const waitMs = Math.min(options.dequeueTimeoutMs, nextMs);
-      if (drain && this.#attempts.size === 0 && !blocked && tokenMs === Infinity) return "drained";
       if (drain && !blocked) {
+        if (this.#attempts.size === 0 && tokenMs === Infinity) return "drained";
         // A running handler may enqueue more, so look again when one has ended.
         await this.#settled.wait(waitMs);
         return "look";
@@ -234,19 +235,15 @@ export class QueueManager {
   /** After a failure: the answer to a claim may have been lost, and its jobs would wait for their leases to run out. */
   async #releaseUnknown(): Promise<void> {
     const { queue, queueManagerId, logger, listener } = this.#parts;
-    const ids = await queue.releaseUnknown([...this.#attempts.keys()], queueManagerId);
-    if (ids.length > 0) {
-      logger.warn(`Put back jobs whose claim was lost on its way: ${ids.join(", ")}`);
-    }
+    const lost = await queue.releaseUnknown([...this.#attempts.keys()], queueManagerId);
+    if (lost.length > 0) logger.warn(`Put back jobs whose claim was lost: ${lost.join(", ")}`);
     const healthCheck = listener.healthCheck();
     if (healthCheck !== null) await queue.notify(healthCheck);
   }
 
   #start(job: Job, claimedAt: number): void {
     // The lease was lost, the job queued again, and this process has claimed it: the older attempt must not go on.
-    this.#attempts.get(job.id)?.lose(
-      new LeaseLostError(job.id, "this worker has claimed the job again"),
-    );
+    this.#attempts.get(job.id)?.lose(new LeaseLostError(job.id, "we have claimed it again"));
     const attempt = new Attempt(job, claimedAt, this.#parts.logger);
     this.#attempts.set(job.id, attempt);
     this.#running++;

@@ -1,6 +1,7 @@
 /** G4: at no instant are more than `concurrencyLimit` jobs of an entrypoint picked, whoever claims at the same time. */
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import postgres from "postgres";
+import { openWorkerDriver, PgQueuer } from "../../mod.ts";
 import { deferred, openTestQueue, type TestQueue, until } from "../support/queue.ts";
 import { startWorkerProcess, type WorkerProcess } from "../support/worker_process.ts";
 
@@ -148,4 +149,24 @@ test("an idle worker sleeps while a limit is full, and wakes when a seat frees",
   expect(running[0]).toBe(first);
   await Promise.all([holder.stop(), waiter.stop()]);
   await Promise.all([held, waiting]);
+});
+
+test("limited entrypoints go on after a crash that emptied the table of limits", async () => {
+  const applicationName = `${queue.names.prefix}limits`;
+  const driver = await openWorkerDriver(queue.dsn, { applicationName });
+  const pgq = new PgQueuer(driver, queue.names);
+  const ran: number[] = [];
+  pgq.entrypoint("limited", { concurrencyLimit: 2 }, (job) => void ran.push(job.id));
+  const run = pgq.run({ dequeueTimeout: 200 });
+  const first = await queue.queries.enqueue("limited", null);
+  await until("it works", () => ran.includes(first!));
+
+  await queue.sql`truncate ${queue.sql(`${queue.table}_limits`)}`;
+  await queue.sql`
+    select pg_terminate_backend(pid) from pg_stat_activity where application_name = ${applicationName}`;
+  const second = await queue.queries.enqueue("limited", null);
+
+  await until("it works again", () => ran.includes(second!));
+  await pgq.stop();
+  await run;
 });
