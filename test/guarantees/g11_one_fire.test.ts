@@ -84,7 +84,14 @@ async function start(options: Record<string, unknown> = {}): Promise<Scheduler> 
   });
   const scheduler = {
     pid: child.pid!,
-    kill: (signal: NodeJS.Signals) => void child.kill(signal),
+    kill(signal: NodeJS.Signals): void {
+      // Not child.kill(): Deno then reports the signal as the cause of the end, whatever the exit code.
+      try {
+        process.kill(child.pid!, signal);
+      } catch {
+        // It has ended.
+      }
+    },
     exited,
   };
   schedulers.push(scheduler);
