@@ -153,7 +153,7 @@ test("an idle worker sleeps while a limit is full, and wakes when a seat frees",
 
 test("limited entrypoints go on after a crash that emptied the table of limits", async () => {
   const applicationName = `${queue.names.prefix}limits`;
-  const driver = await openWorkerDriver(queue.dsn, { applicationName });
+  const driver = await openWorkerDriver(queue.dsn, { applicationName, statementTimeout: 2_000 });
   const pgq = new PgQueuer(driver, queue.names);
   const ran: number[] = [];
   pgq.entrypoint("limited", { concurrencyLimit: 2 }, (job) => void ran.push(job.id));

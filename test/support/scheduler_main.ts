@@ -16,7 +16,7 @@ const { dsn, names, heartbeatTimeoutMs, shutdownTimeoutMs, handlerMs, cron, enqu
 };
 
 const log = (message: string): void => console.error(message);
-const pgq = new PgQueuer(await openWorkerDriver(dsn), {
+const pgq = new PgQueuer(await openWorkerDriver(dsn, { statementTimeout: 3_000 }), {
   ...names,
   logger: { debug: log, info: log, warn: log, error: log },
 });
