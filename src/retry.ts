@@ -100,6 +100,38 @@ export function retryDelayMs(
   return delayMs * (1 - policy.jitter * random);
 }
 
+/** What becomes of a job whose attempt threw. */
+export interface AfterFailure {
+  /** How long to wait before the next attempt; `null` if there is none. */
+  readonly delayMs: number | null;
+  /** Why a handler asked for the next attempt. */
+  readonly reason: string | null;
+  /** What to tell as the cause. */
+  readonly thrown: unknown;
+}
+
+/**
+ * Decides whether a job whose attempt threw runs again: when the handler asks for it, else by the policy. Never throws.
+ *
+ * @param attempts Retries so far; `0` after the first attempt.
+ */
+export function afterFailure(
+  error: unknown,
+  attempts: number,
+  policy: RetryPolicy | null,
+): AfterFailure {
+  if (error instanceof RetryRequested) {
+    return { delayMs: error.delayMs, reason: error.reason, thrown: error };
+  }
+  if (policy === null) return { delayMs: null, reason: null, thrown: error };
+  try {
+    return { delayMs: retryDelayMs(policy, error, attempts), reason: null, thrown: error };
+  } catch (decideError) {
+    // The caller's own function: without its answer the job has failed, and the log says why.
+    return { delayMs: null, reason: null, thrown: decideError };
+  }
+}
+
 function atLeastOne(value: number): number {
   if (Number.isFinite(value) && value >= 1) return value;
   throw new RangeError(

@@ -1,7 +1,7 @@
 import type { Job, JobId } from "../job.ts";
 import type { Logger } from "../logger.ts";
 import type { Ending, Holding, QueueStore, Retry } from "../queries/queue.ts";
-import { retryDelayMs, type RetryPolicy, RetryRequested } from "../retry.ts";
+import { afterFailure, type RetryPolicy } from "../retry.ts";
 import { retryTracebackOf, tracebackOf } from "../traceback.ts";
 import { FlushBuffer } from "./flush_buffer.ts";
 import type { Outcome } from "./run_job.ts";
@@ -55,19 +55,9 @@ export class Acknowledger {
   }
 
   #storeFailure(job: Job, error: unknown, { onFailure, retry }: FailurePolicy): Promise<void> {
-    const asked = error instanceof RetryRequested ? error : null;
-    let delayMs = asked?.delayMs ?? null;
-    let thrown = error;
-    if (asked === null && retry !== null) {
-      try {
-        delayMs = retryDelayMs(retry, error, job.attempts);
-      } catch (decideError) {
-        // The caller's own function: without its answer the job has failed, and the log says why.
-        thrown = decideError;
-      }
-    }
+    const { delayMs, reason, thrown } = afterFailure(error, job.attempts, retry);
     if (delayMs !== null) {
-      const traceback = retryTracebackOf(error, job, delayMs, asked?.reason ?? null);
+      const traceback = retryTracebackOf(error, job, delayMs, reason);
       return this.#retries.add({ jobId: job.id, delayMs, traceback });
     }
     const traceback = tracebackOf(thrown, job);
