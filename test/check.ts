@@ -48,6 +48,7 @@ const STEPS: readonly Step[] = [
   ["examples in comments run", () => run(deno, ["test", "-A", "--doc", "mod.ts", "src"])],
   ["examples in documents compile", () => run(deno, ["check", "--doc-only", ...documents()])],
   ["exports are documented", checkDocumentation],
+  ["the bench measures", checkBench],
   ["JSR would accept it", () => run(deno, ["publish", "--dry-run", "--allow-dirty"])],
   ["the checkout runs on Deno", checkCheckout],
   ["the tarball has what it needs", tarball],
@@ -133,6 +134,17 @@ async function checkDocumentation(): Promise<void> {
   );
   if (!/\berror\b|^Checked/m.test(output)) throw new CheckError("deno doc printed this", output);
   if (serious.length > 0) throw new CheckError("deno doc --lint", serious.join(""));
+}
+
+/** A small run, which checks by itself that every job ran once and left its rows. */
+async function checkBench(): Promise<void> {
+  const args = ["--quick", "--json", "--scale", "0.001", "--peers", "pgqueuer"];
+  const only = ["bulk-enqueue", "drain-2", "latency"].flatMap((name) => ["--only", name]);
+  const result = JSON.parse(await run(bin("tsx"), ["bench/run.ts", ...args, ...only]));
+  const measured = result.workloads.map(({ name }: { name: string }) => name);
+  if (measured.join() !== "bulk-enqueue,drain-2,latency") {
+    throw new CheckError("The bench did not measure what it was asked for", measured.join());
+  }
 }
 
 /** Somebody with Deno and a clone, without a build. */

@@ -1,0 +1,152 @@
+/** What a workload works with: databases that are filled once and copied for each measurement. */
+import type { Contender, Holdings } from "./peers.ts";
+import type { Part, ProducerReport } from "./peers/task.ts";
+import { type GivenTask, PeerProcess } from "./process.ts";
+import type { BenchDatabase, BenchServer } from "./server.ts";
+
+/** Named numbers of one measurement, such as `jobsPerSecond`. */
+export type Figures = Record<string, number>;
+
+/** One measurement of one contender. */
+export interface Sample {
+  readonly figures: Figures;
+  /** What was not as it must be. Empty if all was right. */
+  readonly problems: readonly string[];
+  /** Values over time, for those workloads that look at it. */
+  readonly series?: readonly Figures[];
+}
+
+/** One kind of work, measured for each contender in turn. */
+export interface Workload {
+  readonly name: string;
+  /** As the table shows it. */
+  readonly title: string;
+  /** The figure that the table shows, and whether more of it is better. */
+  readonly figure: string;
+  readonly unit: string;
+  readonly better: "more" | "less";
+  /** Measured with `--soak` only, or else with it only. */
+  readonly soak?: "only";
+  /** What it does, for a reader of the figures: counts, after scaling. */
+  parameters(bench: Bench): Readonly<Record<string, number | string>>;
+  /** Who takes part. */
+  contenders(bench: Bench): readonly Contender[];
+  measure(bench: Bench, contender: Contender): Promise<Sample>;
+}
+
+/** What the command line asks for. */
+export interface BenchOptions {
+  readonly quick: boolean;
+  readonly soak: boolean;
+  readonly rounds: number;
+  /** Share of the full number of jobs. */
+  readonly scale: number;
+}
+
+/** How a database is filled. */
+export interface Filling {
+  readonly parts: readonly Part[];
+  readonly payloadBytes?: number;
+  readonly entrypoints?: number;
+  readonly batch?: number;
+  readonly variant?: string;
+}
+
+const EMPTY: Filling = { parts: [] };
+/** Longest time to fill a database. */
+const FILL_MS = 30 * 60_000;
+
+/** The surroundings of a run. */
+export class Bench {
+  readonly server: BenchServer;
+  readonly options: BenchOptions;
+  readonly all: readonly Contender[];
+  readonly #say: (line: string) => void;
+  /** Filled databases, by what is in them. */
+  readonly #templates = new Map<string, BenchDatabase>();
+
+  constructor(
+    server: BenchServer,
+    options: BenchOptions,
+    all: readonly Contender[],
+    say: (line: string) => void,
+  ) {
+    this.server = server;
+    this.options = options;
+    this.all = all;
+    this.#say = say;
+  }
+
+  get ours(): Contender {
+    return this.all.find(({ peer }) => peer.name === "pgqueuer")!;
+  }
+
+  /** A number of jobs, as small as the run is quick. */
+  scaled(count: number, least = 1): number {
+    return Math.max(least, Math.round(count * this.options.scale));
+  }
+
+  /** A database of the contender with its tables and these jobs. The same jobs are enqueued only once, then copied. */
+  async open(contender: Contender, filling: Filling = EMPTY): Promise<BenchDatabase> {
+    const { peer } = contender;
+    const key = JSON.stringify([peer.name, filling]);
+    let template = this.#templates.get(key);
+    if (template === undefined) {
+      template = await this.server.create();
+      const task = { dsn: template.dsn, tuned: contender.tuned, ...filling };
+      await PeerProcess.run(peer.runtime, peer.file, { ...task, role: "install" });
+      if (filling.parts.length > 0) {
+        const count = filling.parts.reduce((sum, part) => sum + part.count, 0);
+        this.#say(`filling a database of ${peer.name} with ${count} jobs`);
+        await this.produce(contender, { ...task, role: "fill" }, FILL_MS);
+      }
+      await this.server.freeze(template);
+      this.#templates.set(key, template);
+    }
+    return await this.server.create(template.name);
+  }
+
+  /** Runs a producer to its end. */
+  async produce(
+    contender: Contender,
+    task: GivenTask,
+    timeoutMs: number = FILL_MS,
+  ): Promise<ProducerReport> {
+    const { peer } = contender;
+    const producer = await PeerProcess.start(peer.runtime, peer.file, task);
+    producer.go();
+    return await producer.report<ProducerReport>(timeoutMs);
+  }
+
+  /** Drops the filled databases: the next workload needs others, and disks end. */
+  async forget(): Promise<void> {
+    for (const template of this.#templates.values()) await template.drop();
+    this.#templates.clear();
+  }
+}
+
+/** Compares what a contender's tables hold with what they must. */
+export async function checkHoldings(
+  contender: Contender,
+  database: BenchDatabase,
+  wanted: Holdings & { readonly total: number },
+): Promise<string[]> {
+  const found = await contender.peer.holdings(database.sql);
+  const problems: string[] = [];
+  for (const name of ["ready", "deferred", "running", "done"] as const) {
+    if (found[name] === null || wanted[name] === null || found[name] === wanted[name]) continue;
+    problems.push(`${found[name]} jobs are ${name}, not ${wanted[name]}`);
+  }
+  const more = await contender.peer.check?.(database.sql, wanted.done ?? 0, wanted.total);
+  return problems.concat(more ?? []);
+}
+
+/** `count` jobs that are ready at once, numbered from 1. */
+export function ready(count: number, first = 1): Part {
+  return { first, count, delayMs: 0 };
+}
+
+/** Sum of the numbers of jobs. */
+export function sumOf(parts: readonly Part[]): number {
+  return parts.reduce((sum, { first, count }) => sum + count * first + count * (count - 1) / 2, 0);
+}

@@ -1,0 +1,83 @@
+/** The command line of the bench. */
+import { parseArgs } from "node:util";
+import type { BenchOptions } from "./bench.ts";
+
+/** What a run is asked for. */
+export interface RunOptions extends BenchOptions {
+  readonly json: boolean;
+  /** Workloads, by the beginning of their names; empty: all. */
+  readonly only: readonly string[];
+  /** Contenders, by the beginning of their names; empty: all. */
+  readonly peers: readonly string[];
+}
+
+export const USAGE = `npm run bench -- [options]
+
+  --quick          small numbers, one round: under two minutes
+  --soak           the pressure workloads at full length, and the soak
+  --only NAME      workloads whose name begins so; may be repeated
+  --peers NAME     contenders whose name begins so; may be repeated
+  --rounds N       interleaved rounds (default: 3, quick 1)
+  --scale X        share of the full number of jobs (default: 1, quick 0.025)
+  --json           print one JSON object on stdout, and nothing else
+  --list           print the names of the workloads
+`;
+
+/** Thrown for a wrong command line. */
+export class BenchUsageError extends Error {
+  override readonly name = "BenchUsageError";
+}
+
+/** Reads the command line; gives the word for a run that only prints something. */
+export function readOptions(argv: readonly string[]): RunOptions | "help" | "list" {
+  const { values } = parse(argv);
+  if (values.help) return "help";
+  if (values.list) return "list";
+  const quick = values.quick ?? false;
+  return {
+    quick,
+    soak: values.soak ?? false,
+    json: values.json ?? false,
+    only: values.only ?? [],
+    peers: values.peers ?? [],
+    rounds: positive("--rounds", values.rounds, quick ? 1 : 3, true),
+    scale: positive("--scale", values.scale, quick ? 0.025 : 1, false),
+  };
+}
+
+function parse(argv: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...argv],
+      options: {
+        quick: { type: "boolean" },
+        soak: { type: "boolean" },
+        json: { type: "boolean" },
+        list: { type: "boolean" },
+        help: { type: "boolean", short: "h" },
+        only: { type: "string", multiple: true },
+        peers: { type: "string", multiple: true },
+        rounds: { type: "string" },
+        scale: { type: "string" },
+      },
+    });
+  } catch (cause) {
+    throw new BenchUsageError((cause as Error).message, { cause });
+  }
+}
+
+function positive(
+  name: string,
+  text: string | undefined,
+  fallback: number,
+  whole: boolean,
+): number {
+  if (text === undefined) return fallback;
+  const value = Number(text);
+  if (value > 0 && (!whole || Number.isInteger(value))) return value;
+  throw new BenchUsageError(
+    `Cannot use ${name} as it must be a ${
+      whole ? "whole number >= 1" : "number > 0"
+    }: current value is "${text}"`,
+  );
+}

@@ -1,0 +1,118 @@
+/** A process of ours. Runs as it is on Node, Deno and Bun. */
+import process from "node:process";
+import postgres from "postgres";
+import { fromPostgresJs, openWorkerDriver, PgQueuer, Queries } from "../../mod.ts";
+import {
+  bytesPayload,
+  Counter,
+  entrypointOf,
+  fill,
+  readTask,
+  say,
+  single,
+  type Task,
+  told,
+  trickle,
+} from "./task.ts";
+
+const task = readTask();
+
+switch (task.role) {
+  case "install":
+    await withQueries(1, async (queries) => void await queries.install());
+    break;
+  case "fill":
+    await withQueries(1, (queries) => begin(() => fill(task, sendBatch(queries))));
+    break;
+  case "single":
+    await withQueries(task.callers, (queries) => begin(() => single(task, sendOne(queries))));
+    break;
+  case "trickle":
+    await withQueries(1, (queries) => begin(() => trickle(task, sendOne(queries))));
+    break;
+  case "work":
+    await work();
+    break;
+}
+process.exit(0);
+
+async function begin(run: () => Promise<unknown>): Promise<void> {
+  say("ready");
+  await told("go");
+  say("end", await run());
+}
+
+async function withQueries(
+  connections: number,
+  run: (queries: Queries) => Promise<void>,
+): Promise<void> {
+  const sql = postgres(task.dsn, { max: connections, onnotice: () => {} });
+  await sql`select 1`;
+  await run(new Queries(fromPostgresJs(sql)));
+  await sql.end();
+}
+
+function sendBatch(queries: Queries) {
+  return async (numbers: readonly number[], delayMs: number): Promise<void> => {
+    const entrypoint = task.entrypoints === 1
+      ? entrypointOf(task, 0)
+      : numbers.map((number) => entrypointOf(task, number));
+    const payloads = numbers.map((number) => bytesPayload(task, number));
+    await queries.enqueue(
+      entrypoint,
+      payloads,
+      delayMs > 0 ? { executeAfter: delayMs } : {},
+    );
+  };
+}
+
+function sendOne(queries: Queries) {
+  return async (number: number, calledAt: number): Promise<void> => {
+    await queries.enqueue(entrypointOf(task, number), bytesPayload(task, number, calledAt));
+  };
+}
+
+async function work(): Promise<void> {
+  const counter = new Counter(task);
+  const driver = await openWorkerDriver(task.dsn);
+  const logger = {
+    debug: () => {},
+    info: () => {},
+    warn: (line: string) => console.error(line),
+    error: (line: string) => console.error(line),
+  };
+  const pgq = new PgQueuer(driver, { logger });
+  for (let index = 0; index < task.entrypoints; index++) {
+    pgq.entrypoint(entrypointOf(task, index), limitsOf(task, index), async (job) => {
+      const { buffer, byteOffset } = job.payload!;
+      const view = new DataView(buffer, byteOffset);
+      await counter.run(task, view.getUint32(0), view.getFloat64(4));
+    });
+  }
+  say("ready");
+  await told("go");
+  const run = pgq.run(task.concurrency > 0 ? { maxConcurrentTasks: task.concurrency } : {});
+  await told("stop");
+  await pgq.stop();
+  await run;
+  counter.end();
+}
+
+/** One of each kind, none so low that it decides how long all of them take. */
+function limitsOf(task: Task, index: number): Record<string, unknown> {
+  if (!task.limited) return {};
+  switch (index) {
+    case 0:
+      return { concurrencyLimit: 2 };
+    case 1:
+      return { concurrencyLimit: 10 };
+    case 2:
+      return { requestsPerSecond: 100_000 };
+    case 3:
+      return { serializedDispatch: true };
+    case 4:
+      return { concurrencyLimit: 50, requestsPerSecond: 100_000 };
+    default:
+      return {};
+  }
+}

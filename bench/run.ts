@@ -1,0 +1,146 @@
+/**
+ * Measures our queue and its peers in one run, interleaved, on a PostgreSQL of its own:
+ *
+ *     npm run bench -- --help
+ */
+import process from "node:process";
+import { Bench, type Sample, type Workload } from "./bench.ts";
+import { describeMachine } from "./cpu.ts";
+import { BenchUsageError, readOptions, type RunOptions, USAGE } from "./options.ts";
+import { type Contender, contenders } from "./peers.ts";
+import {
+  type ContenderResult,
+  type RunResult,
+  type WorkloadResult,
+  writeResult,
+} from "./results.ts";
+import { BenchServer, SERVER_SETTINGS } from "./server.ts";
+import { summarize } from "./summary.ts";
+import { problemsOf, renderTable } from "./table.ts";
+import { judge } from "./targets.ts";
+import { WORKLOADS } from "./workloads.ts";
+
+const say = (line: string): void => void process.stderr.write(`${line}\n`);
+
+process.exit(await main(process.argv.slice(2)));
+
+async function main(argv: readonly string[]): Promise<number> {
+  let options: RunOptions;
+  try {
+    const read = readOptions(argv);
+    if (read === "help") return print(USAGE.trimEnd());
+    if (read === "list") {
+      return print(WORKLOADS.map(({ name, title }) => `${name.padEnd(16)} ${title}`).join("\n"));
+    }
+    options = read;
+    choose(options);
+  } catch (error) {
+    if (!(error instanceof BenchUsageError)) throw error;
+    say(error.message);
+    return 2;
+  }
+
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    // The server ends with this process, and so do the peers.
+    process.once(signal, () => process.exit(130));
+  }
+  const server = await BenchServer.start(say);
+  try {
+    const result = await run(server, options);
+    const whole = !options.quick && options.only.length === 0 && options.peers.length === 0;
+    const name = whole ? "latest" : "partial";
+    say(`written to ${writeResult(`${name}.json`, `${JSON.stringify(result, null, 1)}\n`)}`);
+    print(options.json ? JSON.stringify(result) : renderTable(result));
+    return problemsOf(result).length === 0 ? 0 : 1;
+  } finally {
+    await server.stop();
+  }
+}
+
+async function run(server: BenchServer, options: RunOptions): Promise<RunResult> {
+  const begun = performance.now();
+  const all = contenders();
+  const bench = new Bench(server, options, all, say);
+  const workloads: WorkloadResult[] = [];
+  for (const workload of choose(options)) {
+    const chosen = workload.contenders(bench).filter(({ name }) => matches(options.peers, name));
+    if (chosen.length === 0) continue;
+    workloads.push(await measureAll(bench, workload, chosen, options.rounds));
+  }
+  return {
+    date: new Date().toISOString(),
+    machine: describeMachine(),
+    versions: { PostgreSQL: server.version, Node: process.version.slice(1) },
+    server: SERVER_SETTINGS,
+    kind: options.soak ? "soak" : options.quick ? "quick" : "full",
+    rounds: options.rounds,
+    scale: options.scale,
+    seconds: Math.round((performance.now() - begun) / 1_000),
+    workloads,
+    targets: judge(workloads),
+    skipped: [],
+  };
+}
+
+/** Each contender once in each round, so that whatever else the machine does falls on all of them alike. */
+async function measureAll(
+  bench: Bench,
+  workload: Workload,
+  chosen: readonly Contender[],
+  rounds: number,
+): Promise<WorkloadResult> {
+  const samples = new Map<string, Sample[]>(chosen.map(({ name }) => [name, []]));
+  for (let round = 1; round <= rounds; round++) {
+    for (const contender of chosen) {
+      const sample = await measure(bench, workload, contender);
+      samples.get(contender.name)!.push(sample);
+      const value = sample.figures[workload.figure];
+      say(
+        `${workload.name} ${round}/${rounds}  ${contender.name}: ${
+          value === undefined ? "failed" : `${value.toPrecision(4)} ${workload.unit}`
+        }${sample.problems.map((problem) => `\n  WRONG: ${problem}`).join("")}`,
+      );
+    }
+  }
+  const { name, title, figure, unit, better } = workload;
+  const results = [...samples].map(([contender, samples]): ContenderResult => ({
+    contender,
+    figures: summarize(samples),
+    rounds: samples.map(({ figures }) => figures),
+    problems: samples.flatMap(({ problems }) => problems),
+    ...(samples.at(-1)?.series === undefined ? {} : { series: samples.at(-1)!.series! }),
+  }));
+  const parameters = workload.parameters(bench);
+  return { name, title, figure, unit, better, parameters, results };
+}
+
+/** What goes wrong for one contender is part of the result, and no end to the others. */
+async function measure(bench: Bench, workload: Workload, contender: Contender): Promise<Sample> {
+  try {
+    return await workload.measure(bench, contender);
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error);
+    return { figures: {}, problems: [text] };
+  }
+}
+
+function choose({ only, soak }: RunOptions): Workload[] {
+  for (const name of only) {
+    if (WORKLOADS.some((workload) => workload.name.startsWith(name))) continue;
+    throw new BenchUsageError(
+      `Cannot use --only as it must name a workload, see --list: current value is "${name}"`,
+    );
+  }
+  return WORKLOADS.filter(({ name, ...workload }) =>
+    matches(only, name) && (soak || only.length > 0 || workload.soak !== "only")
+  );
+}
+
+function matches(wanted: readonly string[], name: string): boolean {
+  return wanted.length === 0 || wanted.some((beginning) => name.startsWith(beginning));
+}
+
+function print(text: string): number {
+  process.stdout.write(`${text}\n`);
+  return 0;
+}
