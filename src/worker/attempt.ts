@@ -2,6 +2,7 @@ import { JobTimeoutError } from "../errors.ts";
 import type { Job } from "../job.ts";
 import type { Logger } from "../logger.ts";
 import { MAX_TIMER_MS } from "../validate.ts";
+import type { Moment } from "./moment.ts";
 import { type Handler, type JobContext, type Outcome, runJob } from "./run_job.ts";
 
 /** One claimed job in this process, from the claim until its outcome is stored. */
@@ -9,14 +10,14 @@ export class Attempt {
   readonly job: Job;
   readonly context: JobContext;
   readonly #abort = new AbortController();
-  /** When the claim was sent, on the monotonic clock: the lease cannot be older. */
-  readonly claimedAt: number;
+  /** When the claim was sent: the lease cannot be older. */
+  readonly claimedAt: Moment;
   /** Whether the handler has settled; the outcome may still be on its way. */
   ended = false;
   /** Whether the job is somebody else's by now: then nothing of this attempt is stored. */
   lost = false;
 
-  constructor(job: Job, claimedAt: number, logger: Logger) {
+  constructor(job: Job, claimedAt: Moment, logger: Logger) {
     this.job = job;
     this.claimedAt = claimedAt;
     this.context = { signal: this.#abort.signal, log: forJob(logger, job) };

@@ -1,8 +1,9 @@
 import { JobCanceledError, LeaseLostError } from "../errors.ts";
-import type { JobId } from "../job.ts";
+import type { Job, JobId } from "../job.ts";
 import type { Logger } from "../logger.ts";
 import type { Lease } from "../queries/queue.ts";
 import type { Attempt } from "./attempt.ts";
+import { type Moment, momentNow, msSince } from "./moment.ts";
 import { Wake } from "./wake.ts";
 
 /** Beats in one timeout. Three, so that a lease survives a beat that is late or lost. */
@@ -19,14 +20,23 @@ export interface HeartbeatParts {
   readonly logger: Logger;
 }
 
+/** Jobs that a claim gave. */
+export interface Claim {
+  readonly jobs: readonly Job[];
+  /** When it was sent: the leases cannot be older. */
+  readonly claimedAt: Moment;
+}
+
 /** Renews the leases of running jobs and tells the handlers of those that are lost. */
 export class Heartbeat {
   readonly #parts: HeartbeatParts;
   readonly #wake = new Wake();
   #loop: Promise<void> | undefined;
   #closed = false;
-  /** When each attempt's lease was last known to be good, on the monotonic clock. */
-  readonly #renewedAt = new WeakMap<Attempt, number>();
+  /** When each attempt's lease was last known to be good. */
+  readonly #renewedAt = new WeakMap<Attempt, Moment>();
+  /** When all leases were last known to be good. */
+  #goodAt: Moment = momentNow();
 
   constructor(parts: HeartbeatParts) {
     this.#parts = parts;
@@ -34,7 +44,34 @@ export class Heartbeat {
 
   /** Begins to beat. */
   start(): void {
+    this.#goodAt = momentNow();
     if (this.#parts.timeoutMs > 0) this.#loop = this.#beatUntilClosed();
+  }
+
+  /**
+   * Before a claim: a process that was asleep for as long as a lease lasts first learns which of its jobs others have
+   * taken over, and their handlers' signals abort.
+   */
+  async catchUp(): Promise<void> {
+    if (!this.#isTooLate(this.#goodAt) || await this.#beat()) return;
+    throw new Error("it is not known which leases are lost");
+  }
+
+  /**
+   * After a claim: leaves out the jobs that others have taken over, where the answer took longer than a lease lasts. The
+   * process may have slept meanwhile.
+   */
+  async confirm(claim: Claim): Promise<Claim> {
+    const { jobs, claimedAt } = claim;
+    if (jobs.length === 0 || !this.#isTooLate(claimedAt)) return claim;
+    const confirmedAt = momentNow();
+    const leases = await this.#parts.renew(jobs.map((job) => job.id));
+    const kept = new Set(leases.map(({ jobId }) => jobId));
+    const lost = jobs.filter((job) => !kept.has(job.id)).map((job) => job.id);
+    if (lost.length > 0) {
+      this.#parts.logger.warn(`Lost jobs before they could start: ${lost.join(", ")}`);
+    }
+    return { jobs: jobs.filter((job) => kept.has(job.id)), claimedAt: confirmedAt };
   }
 
   /** Stops beating, after the beat under way. */
@@ -57,10 +94,12 @@ export class Heartbeat {
   /** Says whether the leases are renewed, as far as they are still ours. */
   async #beat(): Promise<boolean> {
     const attempts = [...this.#parts.attempts()].filter((attempt) => !attempt.lost);
-    if (attempts.length === 0) return true;
-    const sentAt = performance.now();
+    const sentAt = momentNow();
     try {
-      const leases = await this.#parts.renew(attempts.map((attempt) => attempt.job.id));
+      const leases = attempts.length === 0
+        ? []
+        : await this.#parts.renew(attempts.map((attempt) => attempt.job.id));
+      this.#goodAt = sentAt;
       const kept = new Map(leases.map(({ jobId, canceled }) => [jobId, canceled]));
       for (const attempt of attempts) {
         const canceled = kept.get(attempt.job.id);
@@ -85,11 +124,15 @@ export class Heartbeat {
 
   /** While the database is out of reach the lease runs out by our own clock: from then on another worker may have it. */
   #expire(attempts: readonly Attempt[]): void {
-    const now = performance.now();
     for (const attempt of attempts) {
       const renewedAt = this.#renewedAt.get(attempt) ?? attempt.claimedAt;
-      if (now - renewedAt < this.#parts.timeoutMs || attempt.context.signal.aborted) continue;
+      if (!this.#isTooLate(renewedAt) || attempt.context.signal.aborted) continue;
       attempt.abort(new LeaseLostError(attempt.job.id, "it could not be renewed in time"));
     }
+  }
+
+  /** Whether a lease that was good then may have been taken over by now. */
+  #isTooLate(moment: Moment): boolean {
+    return this.#parts.timeoutMs > 0 && msSince(moment) >= this.#parts.timeoutMs;
   }
 }

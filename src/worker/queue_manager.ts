@@ -1,4 +1,4 @@
-import { reconnectDelayMs } from "../backoff.ts";
+import { lockedPollMs, reconnectDelayMs } from "../backoff.ts";
 import { JobCanceledError, LeaseLostError, ShutdownError } from "../errors.ts";
 import type { Job, JobId } from "../job.ts";
 import type { Logger } from "../logger.ts";
@@ -8,8 +8,9 @@ import type { Acknowledger } from "./acknowledger.ts";
 import { Attempt } from "./attempt.ts";
 import { stackOf } from "../traceback.ts";
 import { type Entrypoint, gatesOf } from "./entrypoint.ts";
-import { Heartbeat } from "./heartbeat.ts";
+import { type Claim, Heartbeat } from "./heartbeat.ts";
 import type { Listener } from "./listener.ts";
+import { momentNow } from "./moment.ts";
 import type { ResolvedRunOptions } from "./run_options.ts";
 import { Wake } from "./wake.ts";
 
@@ -26,9 +27,6 @@ export interface QueueManagerParts {
 
 /** While a backlog keeps a worker busy it looks for leases that have run out this often. Bounds G9's second. */
 const TAKE_OVER_INTERVAL_MS = 500;
-
-/** How soon to look again at a job that is ready and that another session has locked: at first, and at last. */
-const LOCKED_POLL_MS = { first: 5, last: 100 };
 
 /** Outcomes that may wait to be stored, for each handler that may run. More and the database cannot keep up: claim less. */
 const UNSTORED_PER_TASK = 10;
@@ -141,11 +139,12 @@ export class QueueManager {
   /** Claims up to `limit` jobs and starts them. Gives their number. */
   async #claim(limit: number): Promise<number> {
     let count = 0;
+    await this.#heartbeat.catchUp();
     if (this.#leased && performance.now() >= this.#takeOverAt) count = await this.#takeOver(limit);
     if (count < limit) {
-      const claimedAt = performance.now();
+      const claimedAt = momentNow();
       const jobs = await this.#dequeue(limit - count);
-      for (const job of jobs) this.#start(job, claimedAt);
+      await this.#start({ jobs, claimedAt });
       count += jobs.length;
     }
     if (this.#failures > 0) await this.#releaseUnknown();
@@ -167,14 +166,14 @@ export class QueueManager {
 
   async #takeOver(limit: number): Promise<number> {
     const { queue, queueManagerId, acknowledger, entrypoints, logger } = this.#parts;
-    const claimedAt = performance.now();
-    this.#takeOverAt = claimedAt + TAKE_OVER_INTERVAL_MS;
-    const running = [...this.#attempts.keys()];
-    const { claimed, canceled } = await queue.takeOver(limit, this.#gates, queueManagerId, running);
+    const claimedAt = momentNow();
+    this.#takeOverAt = claimedAt.monotonic + TAKE_OVER_INTERVAL_MS;
+    const held = this.#held();
+    const { claimed, canceled } = await queue.takeOver(limit, this.#gates, queueManagerId, held);
     for (const job of claimed) {
       logger.warn(`Took over job ${job.id} of ${job.entrypoint}: its worker went silent`);
-      this.#start(job, claimedAt);
     }
+    await this.#start({ jobs: claimed, claimedAt });
     // Their workers died before they could be stopped.
     for (const job of canceled) {
       void acknowledger.store(job, { status: "canceled" }, entrypoints.get(job.entrypoint)!);
@@ -199,7 +198,7 @@ export class QueueManager {
 
       if (nextMs <= 0) {
         // Come since the claim: claim again at once. Still there after that: somebody has locked it, so do not spin.
-        if (this.#locked++ > 0) await listener.waitForWork(this.#lockedPollMs());
+        if (this.#locked++ > 0) await listener.waitForWork(lockedPollMs(this.#locked - 1));
         return "look";
       }
       this.#locked = 0;
@@ -219,12 +218,6 @@ export class QueueManager {
     return "look";
   }
 
-  /** Longer each time, and never the same for two workers. */
-  #lockedPollMs(): number {
-    const { first, last } = LOCKED_POLL_MS;
-    return Math.min(last, first * 2 ** (this.#locked - 2)) * (0.5 + Math.random() / 2);
-  }
-
   /** Waits after a failure. Whatever it was, the next claim tries again: the process does not exit (G12). */
   async #recover(error: unknown): Promise<void> {
     this.#failures++;
@@ -235,19 +228,27 @@ export class QueueManager {
   /** After a failure: the answer to a claim may have been lost, and its jobs would wait for their leases to run out. */
   async #releaseUnknown(): Promise<void> {
     const { queue, queueManagerId, logger, listener } = this.#parts;
-    const lost = await queue.releaseUnknown([...this.#attempts.keys()], queueManagerId);
+    const lost = await queue.releaseUnknown(this.#held(), queueManagerId);
     if (lost.length > 0) logger.warn(`Put back jobs whose claim was lost: ${lost.join(", ")}`);
     const healthCheck = listener.healthCheck();
     if (healthCheck !== null) await queue.notify(healthCheck);
   }
 
-  #start(job: Job, claimedAt: number): void {
-    // The lease was lost, the job queued again, and this process has claimed it: the older attempt must not go on.
-    this.#attempts.get(job.id)?.lose(new LeaseLostError(job.id, "we have claimed it again"));
-    const attempt = new Attempt(job, claimedAt, this.#parts.logger);
-    this.#attempts.set(job.id, attempt);
-    this.#running++;
-    void this.#attempt(attempt);
+  /** Jobs of this process that are not known to be lost. */
+  #held(): JobId[] {
+    return [...this.#attempts.values()].filter(({ lost }) => !lost).map(({ job }) => job.id);
+  }
+
+  async #start(claim: Claim): Promise<void> {
+    const { jobs, claimedAt } = await this.#heartbeat.confirm(claim);
+    for (const job of jobs) {
+      // The lease was lost, the job queued again, and this process has claimed it: the older attempt must not go on.
+      this.#attempts.get(job.id)?.lose(new LeaseLostError(job.id, "we have claimed it again"));
+      const attempt = new Attempt(job, claimedAt, this.#parts.logger);
+      this.#attempts.set(job.id, attempt);
+      this.#running++;
+      void this.#attempt(attempt);
+    }
   }
 
   async #attempt(attempt: Attempt): Promise<void> {

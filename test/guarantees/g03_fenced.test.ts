@@ -6,15 +6,20 @@ import { QueueStore } from "../../src/queries/queue.ts";
 import { Statements } from "../../src/sql/render.ts";
 import { tracebackOf } from "../../src/traceback.ts";
 import { deferred, openTestQueue, type TestQueue, until } from "../support/queue.ts";
+import { startWorkerProcess, type WorkerProcess } from "../support/worker_process.ts";
 
 let queue: TestQueue;
 let store: QueueStore;
+let sleeper: WorkerProcess | undefined;
 beforeAll(async () => {
   queue = await openTestQueue();
   store = new QueueStore(fromPostgresJs(queue.sql), new Statements(resolveSettings(queue.names)));
 });
 beforeEach(() => queue.clear());
-afterAll(() => queue.close());
+afterAll(async () => {
+  sleeper?.kill("SIGKILL");
+  await queue.close();
+});
 
 /** A job that `loser` claimed and `winner` took over. */
 async function takenOver(): Promise<{ job: Job; loser: string; winner: string }> {
@@ -95,6 +100,50 @@ test("a running handler's signal aborts when the lease is lost, and its outcome 
   }]);
   expect(await queue.history(job.id)).toEqual(["queued", "picked"]);
 });
+
+test(
+  "a worker that was stopped for longer than its leases last notices when it goes on",
+  async () => {
+    const { sql, names } = queue;
+    await sql`create table ${sql(names.schema)}.runs (job_id bigint, pid int)`;
+    const asleep = await startWorkerProcess(queue, { heartbeatTimeoutMs: 1_500 });
+    sleeper = asleep;
+    const ids = await queue.queries.enqueue("until_aborted", [null, null, null]);
+    await until(
+      "the sleeper runs all",
+      async () => (await sql`select 1 from ${sql(names.schema)}.runs`).length === ids.length,
+    );
+    asleep.kill("SIGSTOP");
+
+    const other = await queue.worker();
+    const taken: number[] = [];
+    const done = deferred();
+    other.entrypoint("until_aborted", async (job) => {
+      taken.push(job.id);
+      await done.promise;
+    });
+    const run = other.run({ heartbeatTimeout: 1_500 });
+    await until("the other worker has taken all over", () => taken.length === ids.length);
+    asleep.kill("SIGCONT");
+
+    // Its handlers end only when their signals abort.
+    await until(
+      "the sleeper has dropped all",
+      () => asleep.stderr().match(/dropped the outcome, as the lease was lost/g)?.length === 3,
+    );
+    expect(await queue.rows()).toMatchObject(ids.map((id) => ({ id, status: "picked" })));
+    done.resolve();
+    await until("all have ended", async () => (await queue.rows()).length === 0);
+    for (const id of ids) {
+      expect(await queue.history(id!)).toEqual(["queued", "picked", "picked", "successful"]);
+    }
+    await other.stop();
+    await run;
+    sleeper.kill("SIGTERM");
+    expect(await sleeper.exited).toBe(0);
+  },
+  60_000,
+);
 
 test("the older attempt aborts when the same worker has claimed the job again", async () => {
   const pgq = await queue.worker();

@@ -124,11 +124,11 @@ export async function until<T>(
   condition: () => T | Promise<T>,
   timeoutMs = 20_000,
 ): Promise<NonNullable<T>> {
-  const deadline = Date.now() + timeoutMs;
+  const deadline = performance.now() + timeoutMs;
   while (true) {
     const value = await condition();
     if (value) return value;
-    if (Date.now() > deadline) throw new Error(`Gave up waiting until ${what}`);
+    if (performance.now() > deadline) throw new Error(`Gave up waiting until ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
