@@ -166,7 +166,7 @@ WITH held AS (
     UPDATE {queue_table}
     -- As if it had been ready when it was enqueued: that puts it in the index of ready jobs, in its place of old.
     SET status = 'queued', execute_after = created, updated = now(), attempts = 0, queue_manager_id = NULL, slot = NULL,
-        take_overs = 0
+        take_overs = 0, cancel_requested = false
     WHERE id = ANY (ARRAY(SELECT id FROM chosen))
     RETURNING id, entrypoint, priority
 ), logged AS (

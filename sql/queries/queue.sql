@@ -293,11 +293,21 @@ WITH asked AS (
                 ORDER BY job.priority DESC, job.id
                 LIMIT 1
             ) AS first
+        ) OR gate.keyless_runs AND EXISTS (
+            SELECT 1 FROM (
+                SELECT id FROM {queue_table} AS job
+                WHERE job.entrypoint COLLATE "C" = gate.entrypoint AND job.status = 'queued'
+                    AND job.execute_after > job.created AND job.execute_after <= clock_timestamp()
+                    AND job.dedupe_key IS NULL
+                ORDER BY job.execute_after
+                LIMIT 1
+            ) AS first
         ) AS keyless_waits,
         (
             SELECT extract(epoch FROM job.execute_after - clock_timestamp()) * 1000 FROM {queue_table} AS job
             WHERE job.entrypoint COLLATE "C" = gate.entrypoint AND job.status = 'queued'
                 AND job.execute_after > job.created
+                AND (NOT gate.keyless_runs OR job.dedupe_key IS NOT NULL)
             ORDER BY job.execute_after
             LIMIT 1
         ) AS due,
@@ -338,32 +348,45 @@ SELECT id, cancel_requested AS canceled FROM {queue_table}
 WHERE id = ANY ($1::text::bigint[]) AND status = 'picked' AND queue_manager_id = $2::uuid;
 
 -- name: retry
--- Puts picked jobs back in the queue for another attempt, logs why, and wakes the workers. Passes over a job whose lease is
--- lost. Gives the ids it put back.
+-- Puts picked jobs back in the queue for another attempt, logs why, and wakes the workers. Ends those that somebody wants
+-- stopped. Passes over a job whose lease is lost. Gives the other ids.
 --   $1 text   job ids, bigint[]
 --   $2 text   delays in milliseconds from now, float8[]
 --   $3 text   tracebacks, jsonb[]
 --   $4 uuid   queue manager that holds the leases
 WITH outcome AS (
     SELECT * FROM unnest($1::text::bigint[], $2::text::float8[], $3::text::jsonb[]) AS given(id, delay, traceback)
+), mine AS (
+    -- Locked first: a cancel that has the row is waited for and then seen.
+    SELECT job.id, job.cancel_requested, outcome.delay, outcome.traceback
+    FROM {queue_table} AS job JOIN outcome ON outcome.id = job.id
+    WHERE job.status = 'picked' AND job.queue_manager_id = $4::uuid
+    ORDER BY job.id
+    FOR UPDATE OF job
 ), retried AS (
     UPDATE {queue_table} AS job
     SET status = 'queued', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = 0,
         attempts = job.attempts + 1,
         -- Without a delay the job is ready at once, in the index of ready jobs.
-        execute_after = CASE WHEN outcome.delay > 0 THEN now() + outcome.delay * interval '1 millisecond'
+        execute_after = CASE WHEN mine.delay > 0 THEN now() + mine.delay * interval '1 millisecond'
             ELSE job.created END
-    FROM outcome
-    WHERE job.id = outcome.id AND job.status = 'picked' AND job.queue_manager_id = $4::uuid
-    RETURNING job.id, job.entrypoint, job.priority, outcome.traceback
+    FROM mine
+    WHERE job.id = mine.id AND NOT mine.cancel_requested
+    RETURNING job.id, job.status, job.entrypoint, job.priority, mine.traceback
+), canceled AS (
+    DELETE FROM {queue_table} AS job USING mine
+    WHERE job.id = mine.id AND mine.cancel_requested
+    RETURNING job.id, 'canceled'::{queue_status_type}, job.entrypoint, job.priority, mine.traceback
+), done AS (
+    SELECT * FROM retried UNION ALL SELECT * FROM canceled
 ), logged AS (
     INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority, traceback)
-    SELECT id, 'queued', entrypoint, priority, traceback FROM retried
+    SELECT id, status, entrypoint, priority, traceback FROM done
 )
-SELECT retried.id, pg_notify('{channel}', json_build_object(
+SELECT done.id, pg_notify('{channel}', json_build_object(
     'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
     'type', 'table_changed_event'
-)::text) FROM retried;
+)::text) FROM done;
 
 -- name: cancel
 -- Ends queued and held jobs, and asks the workers of picked ones to stop them: those keep key and seat until they have.
@@ -411,64 +434,102 @@ SELECT id, status, entrypoint, priority, traceback FROM ended
 RETURNING job_id AS id;
 
 -- name: hold
--- Keeps picked jobs as failed and logs why. Passes over a job whose lease is lost. Gives the ids it holds.
+-- Keeps picked jobs as failed and logs why. Ends those that somebody wants stopped. Passes over a job whose lease is lost.
+-- Gives the other ids.
 --   $1 text   job ids, bigint[]
 --   $2 text   tracebacks, jsonb[]
 --   $3 uuid   queue manager that holds the leases
 WITH outcome AS (
     SELECT * FROM unnest($1::text::bigint[], $2::text::jsonb[]) AS given(id, traceback)
+), mine AS (
+    SELECT job.id, job.cancel_requested, outcome.traceback
+    FROM {queue_table} AS job JOIN outcome ON outcome.id = job.id
+    WHERE job.status = 'picked' AND job.queue_manager_id = $3::uuid
+    ORDER BY job.id
+    FOR UPDATE OF job
 ), held AS (
     UPDATE {queue_table} AS job
     SET status = 'failed', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = 0
-    FROM outcome
-    WHERE job.id = outcome.id AND job.status = 'picked' AND job.queue_manager_id = $3::uuid
-    RETURNING job.id, job.entrypoint, job.priority, outcome.traceback
+    FROM mine
+    WHERE job.id = mine.id AND NOT mine.cancel_requested
+    RETURNING job.id, job.status, job.entrypoint, job.priority, mine.traceback
+), canceled AS (
+    DELETE FROM {queue_table} AS job USING mine
+    WHERE job.id = mine.id AND mine.cancel_requested
+    RETURNING job.id, 'canceled'::{queue_status_type}, job.entrypoint, job.priority, mine.traceback
+), done AS (
+    SELECT * FROM held UNION ALL SELECT * FROM canceled
 ), logged AS (
     INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority, traceback)
-    SELECT id, 'failed', entrypoint, priority, traceback FROM held
+    SELECT id, status, entrypoint, priority, traceback FROM done
 )
 -- Its seat is free, and an UPDATE tells nobody.
-SELECT held.id, pg_notify('{channel}', json_build_object(
+SELECT done.id, pg_notify('{channel}', json_build_object(
     'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
     'type', 'table_changed_event'
-)::text) FROM held;
+)::text) FROM done;
 
 -- name: release
--- Puts picked jobs back in the queue as if they had not been claimed, and wakes other workers. Gives their ids.
+-- Puts picked jobs back in the queue as if they had not been claimed, and wakes other workers. Ends those that somebody
+-- wants stopped. Gives the ids of both.
 --   $1 text   job ids, bigint[]
 --   $2 uuid   queue manager that holds the leases
-WITH released AS (
-    UPDATE {queue_table}
-    SET status = 'queued', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = 0
+WITH mine AS (
+    SELECT id, cancel_requested FROM {queue_table}
     WHERE id = ANY ($1::text::bigint[]) AND status = 'picked' AND queue_manager_id = $2::uuid
-    RETURNING id, entrypoint, priority
+    ORDER BY id
+    FOR UPDATE
+), released AS (
+    UPDATE {queue_table} AS job
+    SET status = 'queued', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = 0
+    FROM mine
+    WHERE job.id = mine.id AND NOT mine.cancel_requested
+    RETURNING job.id, job.status, job.entrypoint, job.priority
+), canceled AS (
+    DELETE FROM {queue_table} AS job USING mine
+    WHERE job.id = mine.id AND mine.cancel_requested
+    RETURNING job.id, 'canceled'::{queue_status_type}, job.entrypoint, job.priority
+), done AS (
+    SELECT * FROM released UNION ALL SELECT * FROM canceled
 ), logged AS (
     INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-    SELECT id, 'queued', entrypoint, priority FROM released
+    SELECT id, status, entrypoint, priority FROM done
 )
-SELECT released.id, pg_notify('{channel}', json_build_object(
+SELECT done.id, pg_notify('{channel}', json_build_object(
     'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
     'type', 'table_changed_event'
-)::text) FROM released;
+)::text) FROM done;
 
 -- name: release_unknown
 -- Puts back every job that a queue manager holds in the table and does not know of: the answer to a claim was lost on
--- its way. Wakes other workers. Gives their ids.
+-- its way. Ends those that somebody wants stopped. Wakes other workers. Gives the ids of both.
 --   $1 text   ids of the jobs it knows, bigint[]
 --   $2 uuid   queue manager that holds the leases
-WITH released AS (
-    UPDATE {queue_table}
-    SET status = 'queued', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = 0
+WITH mine AS (
+    SELECT id, cancel_requested FROM {queue_table}
     WHERE id <> ALL ($1::text::bigint[]) AND status = 'picked' AND queue_manager_id = $2::uuid
-    RETURNING id, entrypoint, priority
+    ORDER BY id
+    FOR UPDATE
+), released AS (
+    UPDATE {queue_table} AS job
+    SET status = 'queued', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = 0
+    FROM mine
+    WHERE job.id = mine.id AND NOT mine.cancel_requested
+    RETURNING job.id, job.status, job.entrypoint, job.priority
+), canceled AS (
+    DELETE FROM {queue_table} AS job USING mine
+    WHERE job.id = mine.id AND mine.cancel_requested
+    RETURNING job.id, 'canceled'::{queue_status_type}, job.entrypoint, job.priority
+), done AS (
+    SELECT * FROM released UNION ALL SELECT * FROM canceled
 ), logged AS (
     INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-    SELECT id, 'queued', entrypoint, priority FROM released
+    SELECT id, status, entrypoint, priority FROM done
 )
-SELECT released.id, pg_notify('{channel}', json_build_object(
+SELECT done.id, pg_notify('{channel}', json_build_object(
     'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
     'type', 'table_changed_event'
-)::text) FROM released;
+)::text) FROM done;
 
 -- name: notify
 -- Sends an event to every listener.

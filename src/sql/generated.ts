@@ -607,7 +607,7 @@ LIMIT $1::int4`,
     UPDATE {queue_table}
     -- As if it had been ready when it was enqueued: that puts it in the index of ready jobs, in its place of old.
     SET status = 'queued', execute_after = created, updated = now(), attempts = 0, queue_manager_id = NULL, slot = NULL,
-        take_overs = 0
+        take_overs = 0, cancel_requested = false
     WHERE id = ANY (ARRAY(SELECT id FROM chosen))
     RETURNING id, entrypoint, priority
 ), logged AS (
@@ -842,11 +842,21 @@ FROM claimed ORDER BY priority DESC, id`,
                 ORDER BY job.priority DESC, job.id
                 LIMIT 1
             ) AS first
+        ) OR gate.keyless_runs AND EXISTS (
+            SELECT 1 FROM (
+                SELECT id FROM {queue_table} AS job
+                WHERE job.entrypoint COLLATE "C" = gate.entrypoint AND job.status = 'queued'
+                    AND job.execute_after > job.created AND job.execute_after <= clock_timestamp()
+                    AND job.dedupe_key IS NULL
+                ORDER BY job.execute_after
+                LIMIT 1
+            ) AS first
         ) AS keyless_waits,
         (
             SELECT extract(epoch FROM job.execute_after - clock_timestamp()) * 1000 FROM {queue_table} AS job
             WHERE job.entrypoint COLLATE "C" = gate.entrypoint AND job.status = 'queued'
                 AND job.execute_after > job.created
+                AND (NOT gate.keyless_runs OR job.dedupe_key IS NOT NULL)
             ORDER BY job.execute_after
             LIMIT 1
         ) AS due,
@@ -881,24 +891,37 @@ SELECT id, cancel_requested AS canceled FROM {queue_table}
 WHERE id = ANY ($1::text::bigint[]) AND status = 'picked' AND queue_manager_id = $2::uuid`,
   retry: `WITH outcome AS (
     SELECT * FROM unnest($1::text::bigint[], $2::text::float8[], $3::text::jsonb[]) AS given(id, delay, traceback)
+), mine AS (
+    -- Locked first: a cancel that has the row is waited for and then seen.
+    SELECT job.id, job.cancel_requested, outcome.delay, outcome.traceback
+    FROM {queue_table} AS job JOIN outcome ON outcome.id = job.id
+    WHERE job.status = 'picked' AND job.queue_manager_id = $4::uuid
+    ORDER BY job.id
+    FOR UPDATE OF job
 ), retried AS (
     UPDATE {queue_table} AS job
     SET status = 'queued', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = 0,
         attempts = job.attempts + 1,
         -- Without a delay the job is ready at once, in the index of ready jobs.
-        execute_after = CASE WHEN outcome.delay > 0 THEN now() + outcome.delay * interval '1 millisecond'
+        execute_after = CASE WHEN mine.delay > 0 THEN now() + mine.delay * interval '1 millisecond'
             ELSE job.created END
-    FROM outcome
-    WHERE job.id = outcome.id AND job.status = 'picked' AND job.queue_manager_id = $4::uuid
-    RETURNING job.id, job.entrypoint, job.priority, outcome.traceback
+    FROM mine
+    WHERE job.id = mine.id AND NOT mine.cancel_requested
+    RETURNING job.id, job.status, job.entrypoint, job.priority, mine.traceback
+), canceled AS (
+    DELETE FROM {queue_table} AS job USING mine
+    WHERE job.id = mine.id AND mine.cancel_requested
+    RETURNING job.id, 'canceled'::{queue_status_type}, job.entrypoint, job.priority, mine.traceback
+), done AS (
+    SELECT * FROM retried UNION ALL SELECT * FROM canceled
 ), logged AS (
     INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority, traceback)
-    SELECT id, 'queued', entrypoint, priority, traceback FROM retried
+    SELECT id, status, entrypoint, priority, traceback FROM done
 )
-SELECT retried.id, pg_notify('{channel}', json_build_object(
+SELECT done.id, pg_notify('{channel}', json_build_object(
     'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
     'type', 'table_changed_event'
-)::text) FROM retried`,
+)::text) FROM done`,
   cancel: `WITH found AS (
     SELECT ctid AS place, id, status FROM {queue_table} WHERE id = ANY ($1::text::bigint[]) ORDER BY id FOR UPDATE
 ), ended AS (
@@ -934,47 +957,83 @@ SELECT id, status, entrypoint, priority, traceback FROM ended
 RETURNING job_id AS id`,
   hold: `WITH outcome AS (
     SELECT * FROM unnest($1::text::bigint[], $2::text::jsonb[]) AS given(id, traceback)
+), mine AS (
+    SELECT job.id, job.cancel_requested, outcome.traceback
+    FROM {queue_table} AS job JOIN outcome ON outcome.id = job.id
+    WHERE job.status = 'picked' AND job.queue_manager_id = $3::uuid
+    ORDER BY job.id
+    FOR UPDATE OF job
 ), held AS (
     UPDATE {queue_table} AS job
     SET status = 'failed', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = 0
-    FROM outcome
-    WHERE job.id = outcome.id AND job.status = 'picked' AND job.queue_manager_id = $3::uuid
-    RETURNING job.id, job.entrypoint, job.priority, outcome.traceback
+    FROM mine
+    WHERE job.id = mine.id AND NOT mine.cancel_requested
+    RETURNING job.id, job.status, job.entrypoint, job.priority, mine.traceback
+), canceled AS (
+    DELETE FROM {queue_table} AS job USING mine
+    WHERE job.id = mine.id AND mine.cancel_requested
+    RETURNING job.id, 'canceled'::{queue_status_type}, job.entrypoint, job.priority, mine.traceback
+), done AS (
+    SELECT * FROM held UNION ALL SELECT * FROM canceled
 ), logged AS (
     INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority, traceback)
-    SELECT id, 'failed', entrypoint, priority, traceback FROM held
+    SELECT id, status, entrypoint, priority, traceback FROM done
 )
 -- Its seat is free, and an UPDATE tells nobody.
-SELECT held.id, pg_notify('{channel}', json_build_object(
+SELECT done.id, pg_notify('{channel}', json_build_object(
     'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
     'type', 'table_changed_event'
-)::text) FROM held`,
-  release: `WITH released AS (
-    UPDATE {queue_table}
-    SET status = 'queued', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = 0
+)::text) FROM done`,
+  release: `WITH mine AS (
+    SELECT id, cancel_requested FROM {queue_table}
     WHERE id = ANY ($1::text::bigint[]) AND status = 'picked' AND queue_manager_id = $2::uuid
-    RETURNING id, entrypoint, priority
-), logged AS (
-    INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-    SELECT id, 'queued', entrypoint, priority FROM released
-)
-SELECT released.id, pg_notify('{channel}', json_build_object(
-    'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
-    'type', 'table_changed_event'
-)::text) FROM released`,
-  release_unknown: `WITH released AS (
-    UPDATE {queue_table}
+    ORDER BY id
+    FOR UPDATE
+), released AS (
+    UPDATE {queue_table} AS job
     SET status = 'queued', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = 0
-    WHERE id <> ALL ($1::text::bigint[]) AND status = 'picked' AND queue_manager_id = $2::uuid
-    RETURNING id, entrypoint, priority
+    FROM mine
+    WHERE job.id = mine.id AND NOT mine.cancel_requested
+    RETURNING job.id, job.status, job.entrypoint, job.priority
+), canceled AS (
+    DELETE FROM {queue_table} AS job USING mine
+    WHERE job.id = mine.id AND mine.cancel_requested
+    RETURNING job.id, 'canceled'::{queue_status_type}, job.entrypoint, job.priority
+), done AS (
+    SELECT * FROM released UNION ALL SELECT * FROM canceled
 ), logged AS (
     INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-    SELECT id, 'queued', entrypoint, priority FROM released
+    SELECT id, status, entrypoint, priority FROM done
 )
-SELECT released.id, pg_notify('{channel}', json_build_object(
+SELECT done.id, pg_notify('{channel}', json_build_object(
     'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
     'type', 'table_changed_event'
-)::text) FROM released`,
+)::text) FROM done`,
+  release_unknown: `WITH mine AS (
+    SELECT id, cancel_requested FROM {queue_table}
+    WHERE id <> ALL ($1::text::bigint[]) AND status = 'picked' AND queue_manager_id = $2::uuid
+    ORDER BY id
+    FOR UPDATE
+), released AS (
+    UPDATE {queue_table} AS job
+    SET status = 'queued', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = 0
+    FROM mine
+    WHERE job.id = mine.id AND NOT mine.cancel_requested
+    RETURNING job.id, job.status, job.entrypoint, job.priority
+), canceled AS (
+    DELETE FROM {queue_table} AS job USING mine
+    WHERE job.id = mine.id AND mine.cancel_requested
+    RETURNING job.id, 'canceled'::{queue_status_type}, job.entrypoint, job.priority
+), done AS (
+    SELECT * FROM released UNION ALL SELECT * FROM canceled
+), logged AS (
+    INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
+    SELECT id, status, entrypoint, priority FROM done
+)
+SELECT done.id, pg_notify('{channel}', json_build_object(
+    'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
+    'type', 'table_changed_event'
+)::text) FROM done`,
   notify: `SELECT pg_notify('{channel}', $1::text)`,
   ping: `SELECT 1 AS answer`,
   schedule_outlook: `SELECT wanted.position::int4 AS position, schedule.id, coalesce(schedule.status::text, 'queued') AS status,

@@ -1,0 +1,116 @@
+import { randomUUID } from "node:crypto";
+import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { fromPostgresJs, type Job, resolveSettings } from "../../mod.ts";
+import { type Gate, QueueStore } from "../../src/queries/queue.ts";
+import { Statements } from "../../src/sql/render.ts";
+import { tracebackOf } from "../../src/traceback.ts";
+import { deferred, openTestQueue, type TestQueue, until } from "../support/queue.ts";
+
+let queue: TestQueue;
+let store: QueueStore;
+const me = randomUUID();
+beforeAll(async () => {
+  queue = await openTestQueue();
+  store = new QueueStore(fromPostgresJs(queue.sql), new Statements(resolveSettings(queue.names)));
+});
+beforeEach(() => queue.clear());
+afterAll(() => queue.close());
+
+/** What may become of an attempt, other than the end of its job. */
+const returns: [string, (job: Job) => Promise<number[]>][] = [
+  ["retry", (job) => {
+    const traceback = tracebackOf(new Error("no"), job);
+    return store.retry([{ jobId: job.id, delayMs: 0, traceback }], me);
+  }],
+  ["hold", (job) => {
+    const traceback = tracebackOf(new Error("no"), job);
+    return store.hold([{ jobId: job.id, traceback }], me);
+  }],
+  ["release", (job) => store.release([job.id], me)],
+  ["release_unknown", () => store.releaseUnknown([], me)],
+];
+
+/** A job that we run. */
+async function running(): Promise<Job> {
+  await queue.queries.enqueue("work", null, { dedupeKey: "one" });
+  const [job] = await store.dequeue(1, ["work"], me);
+  return job!;
+}
+
+test.each(returns)("%s ends a job that was canceled while it ran", async (name, settle) => {
+  const job = await running();
+  await queue.queries.cancel([job.id]);
+
+  const settled = await settle(job);
+
+  expect(settled).toEqual([job.id]);
+  expect(await queue.rows()).toEqual([]);
+  expect(await queue.history(job.id)).toEqual(["queued", "picked", "canceled"]);
+  // Why it failed is not lost.
+  const failed = name === "retry" || name === "hold";
+  expect((await queue.log()).at(-1)!.traceback === null).toBe(!failed);
+});
+
+test.each(returns)("%s sees a cancel that it had to wait for", async (_, settle) => {
+  const job = await running();
+  const marked = deferred();
+  const commit = deferred();
+  const cancel = queue.sql.begin(async (tx) => {
+    await tx`update ${tx(queue.table)} set cancel_requested = true`;
+    marked.resolve();
+    await commit.promise;
+  });
+  await marked.promise;
+
+  const settled = settle(job);
+  await until(
+    "it waits",
+    async () =>
+      (await queue.sql`
+        select 1 from pg_stat_activity
+        where wait_event_type = 'Lock' and query like ${`%${queue.table}%`}`).length > 0,
+  );
+  commit.resolve();
+  await cancel;
+
+  expect(await settled).toEqual([job.id]);
+  expect(await queue.history(job.id)).toEqual(["queued", "picked", "canceled"]);
+});
+
+test("a job that somebody queues again is no longer to be stopped", async () => {
+  const job = await running();
+  await queue.queries.cancel([job.id]);
+  // As a Python worker holds it, which knows nothing of the wish.
+  await queue.sql`
+    update ${queue.sql(queue.table)} set status = 'failed', queue_manager_id = null`;
+
+  await queue.queries.requeue([job.id]);
+  await store.dequeue(1, ["work"], me);
+
+  expect(await store.heartbeat([job.id], me)).toEqual([{ jobId: job.id, canceled: false }]);
+});
+
+test("a worker whose group is busy waits for its end, not for jobs of the group that are due", async () => {
+  const gate: Gate = {
+    entrypoint: "work",
+    concurrencyLimit: 0,
+    requestsPerSecond: Infinity,
+    serializedDispatch: true,
+    leaseMs: 0,
+    maxTakeOvers: 5,
+  };
+  const ids = await queue.queries.enqueue("work", [null, null, null], {
+    executeAfter: [0, 1, { hours: 1 }],
+    dedupeKey: [null, null, "keyed"],
+  });
+  await store.claimLimited(1, [gate], me);
+  await until("the second is due", async () =>
+    (await queue.sql`
+      select 1 from ${queue.sql(queue.table)} where id = ${ids[1]!} and execute_after <= now()`)
+      .length > 0);
+
+  const outlook = await store.lookAhead([gate], null);
+
+  expect(outlook).toMatchObject({ ready: false, blocked: true });
+  expect(outlook.dueMs).toBeGreaterThan(3_000_000);
+});
