@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * The command line: `pgq install | uninstall | verify | queue | run | dev`.
+ * The command line: `pgq --help` lists its commands.
  *
  * @module
  */

@@ -1,3 +1,5 @@
+import type { Terminal } from "./terminal.ts";
+
 /** A mistake on the command line. Ends the process with code 2. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
@@ -41,6 +43,8 @@ export interface Surroundings {
   print(line: string): void;
   /** Writes a message to stderr. */
   say(line: string): void;
+  /** The terminal that shows stdout. `undefined` where it is a file or a pipe: no colours, no tables then. */
+  readonly terminal?: Terminal | undefined;
 }
 
 /** One command. Knows nothing of the library that reads the command line. */
@@ -71,4 +75,5 @@ export const GLOBAL_FLAGS: readonly Flag[] = [
     flags: "--schema <name>",
     summary: "PostgreSQL schema that holds the tables (default: PGQUEUER_SCHEMA)",
   },
+  { flags: "--json", summary: "print JSON, of the form that docs/cli.md gives" },
 ];

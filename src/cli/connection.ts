@@ -1,4 +1,4 @@
-import { openWorkerDriver } from "../drivers/worker_driver.ts";
+import { openWorkerDriver, type WorkerDriver } from "../drivers/worker_driver.ts";
 import { normalizeDsn } from "../dsn.ts";
 import { Queries } from "../queries/queries.ts";
 import { resolveSettings, type Settings, type SettingsOptions } from "../settings.ts";
@@ -118,11 +118,21 @@ function settingsFlags(flags: Input["flags"]): SettingsOptions {
   };
 }
 
+/** A statement over all of a long queue or log may take its time; Ctrl-C ends it too. */
+const STATEMENT_TIMEOUT_MS = 300_000;
+
+/** A database, and what is asked of it. */
+export interface Database {
+  readonly driver: WorkerDriver;
+  readonly settings: Settings;
+  readonly queries: Queries;
+}
+
 /** Runs `work` on the database that the command line or the environment names, then closes the connection. */
-export async function withQueries<T>(
+export async function withDatabase<T>(
   { flags }: Input,
   { env, say }: Surroundings,
-  work: (queries: Queries) => Promise<T>,
+  work: (database: Database) => Promise<T>,
   more: SettingsOptions = {},
 ): Promise<T> {
   const settings = chooseSettings(flags, env, more);
@@ -131,12 +141,23 @@ export async function withQueries<T>(
 
   const driver = await openWorkerDriver(dsn, {
     maxConnections: 1,
+    statementTimeout: STATEMENT_TIMEOUT_MS,
     applicationName: env.PGQUEUER_APPLICATION_NAME || "pgq",
     logger: createLog("warning", say),
   });
   try {
-    return await work(new Queries(driver, settings));
+    return await work({ driver, settings, queries: new Queries(driver, settings) });
   } finally {
     await driver.close();
   }
+}
+
+/** The same, for work that needs no more than {@linkcode Queries}. */
+export function withQueries<T>(
+  input: Input,
+  surroundings: Surroundings,
+  work: (queries: Queries) => Promise<T>,
+  more: SettingsOptions = {},
+): Promise<T> {
+  return withDatabase(input, surroundings, ({ queries }) => work(queries), more);
 }

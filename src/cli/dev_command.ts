@@ -11,6 +11,7 @@ import { type EmbeddedPostgres, startEmbeddedPostgres } from "./embedded_postgre
 import { locateModule, parseFactoryReference } from "./factory_reference.ts";
 import { readFlags } from "./flags.ts";
 import { createLog } from "./log.ts";
+import { wantsJson } from "./output.ts";
 import { FACTORY_ARGS, RUN_FLAGS } from "./run_command.ts";
 import { SourceWatcher } from "./source_watcher.ts";
 import { StopSignals } from "./stop_signals.ts";
@@ -43,7 +44,7 @@ Example:
     }
     const { logLevel = "info" } = readRunFlags(flags);
     const folders = watchedFolders(input.args[0]!, cwd);
-    const log = createLog(logLevel, say);
+    const log = createLog(logLevel, say, { json: wantsJson(input) });
     const settings = chooseSettings(flags, surroundings.env);
 
     const session = new DevSession(log);
@@ -52,7 +53,8 @@ Example:
       if (!session.stopping) {
         await installSchema(server.dsn, settings, log);
         log.info(`PostgreSQL ${server.version} runs, and stays in ${FOLDER}/. Look into it with`);
-        say(`psql "${server.dsn}"`);
+        if (wantsJson(input)) log.info(`psql "${server.dsn}"`);
+        else say(`psql "${server.dsn}"`);
         await session.run(folders, cwd, () =>
           new DevWorker(surroundings.entry, workerArgs(input), {
             ...surroundings.env,
@@ -195,8 +197,9 @@ function readRunFlags(flags: Input["flags"]): ReturnType<typeof readFlags<"logLe
 /** The command line of the worker. */
 function workerArgs({ args: [factory, ...rest], flags }: Input): string[] {
   const given = Object.entries(flags).filter(([, value]) => value !== undefined)
-    .map(([name, value]) =>
-      `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}=${value}`
-    );
+    .map(([name, value]) => {
+      const flag = `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+      return value === true ? flag : `${flag}=${value}`;
+    });
   return ["run", factory!, ...given, "--", ...rest];
 }

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { Headers } from "../job.ts";
+import type { Headers, JobStatus } from "../job.ts";
 import type { Durability } from "../settings.ts";
 import { UsageError } from "./command.ts";
 import { LEVELS, type LogLevel } from "./log.ts";
@@ -12,9 +12,13 @@ function seconds(zero: "or zero" | "not zero"): z.ZodType<number> {
     .transform((value) => value * 1_000);
 }
 
+/** At most what an `int4` of the database holds. */
 function wholeNumber(min: number): z.ZodType<number> {
   const error = `a whole number >= ${min}`;
-  return decimal(error).refine((value) => Number.isSafeInteger(value) && value >= min, { error });
+  return decimal(error).refine(
+    (value) => Number.isInteger(value) && value >= min && value < 2 ** 31,
+    { error },
+  );
 }
 
 function decimal(error: string): z.ZodType<number> {
@@ -25,6 +29,25 @@ function choice<const T extends readonly string[]>(values: T): z.ZodType<T[numbe
   return z.string().transform((value) => value.toLowerCase())
     .pipe(z.enum(values, { error: `one of ${values.join(", ")}` }));
 }
+
+const STATUSES = [
+  "queued",
+  "picked",
+  "failed",
+  "successful",
+  "exception",
+  "canceled",
+  "deleted",
+] as const satisfies readonly JobStatus[];
+
+const statusList = z.string().transform((text, context): JobStatus[] => {
+  const names = text.toLowerCase().split(",").map((name) => name.trim());
+  if (names.every((name) => (STATUSES as readonly string[]).includes(name))) {
+    return [...new Set(names)] as JobStatus[];
+  }
+  context.addIssue({ code: "custom", message: `made of ${STATUSES.join(", ")}, with commas` });
+  return z.NEVER;
+});
 
 const headersObject = z.string().transform(
   (text, context): Headers => {
@@ -59,6 +82,12 @@ interface FlagTypes {
   readonly shutdownTimeout: number;
   readonly mode: "continuous" | "drain";
   readonly logLevel: LogLevel;
+  readonly status: readonly JobStatus[];
+  readonly entrypoint: string;
+  readonly olderThan: number;
+  readonly newerThan: number;
+  readonly limit: number;
+  readonly payload: boolean;
 }
 
 /** What the text behind each flag must be. */
@@ -78,6 +107,12 @@ const SCHEMAS: { readonly [Name in keyof FlagTypes]: z.ZodType<FlagTypes[Name]> 
   retention: seconds("or zero"),
   shutdownTimeout: seconds("or zero"),
   mode: choice(["continuous", "drain"]),
+  status: statusList,
+  entrypoint: z.string().min(1, { error: "not empty" }),
+  olderThan: seconds("or zero"),
+  newerThan: seconds("not zero"),
+  limit: wholeNumber(1),
+  payload: z.boolean(),
   logLevel: z.string()
     .transform((value) => value.toLowerCase().replace(/^warn$/, "warning"))
     .pipe(z.enum(LEVELS, { error: `one of ${LEVELS.join(", ")}` })),

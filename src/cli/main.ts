@@ -1,14 +1,31 @@
 import process from "node:process";
 import { CliError, type Command, type Surroundings, UsageError } from "./command.ts";
+import { cancel, requeue } from "./change_commands.ts";
 import { readCommandLine } from "./commander.ts";
 import { dev } from "./dev_command.ts";
 import { explainError, hidePasswords } from "./explain_error.ts";
+import { failed, ls } from "./list_commands.ts";
 import { queue } from "./queue_command.ts";
 import { run } from "./run_command.ts";
 import { install, uninstall, verify } from "./schema_commands.ts";
+import { show } from "./show_command.ts";
+import { processTerminal } from "./terminal.ts";
 import { packageVersion } from "./version.ts";
 
-const COMMANDS: readonly Command[] = [install, uninstall, verify, queue, run, dev];
+/** In the order of the help. */
+const COMMANDS: readonly Command[] = [
+  install,
+  uninstall,
+  verify,
+  run,
+  dev,
+  queue,
+  ls,
+  show,
+  failed,
+  requeue,
+  cancel,
+];
 
 /**
  * Runs the command line of this process.
@@ -27,6 +44,7 @@ export async function main(argv: readonly string[], entry: string): Promise<numb
     entry,
     print: (line) => void process.stdout.write(`${line}\n`),
     say: (line) => void process.stderr.write(`${line}\n`),
+    terminal: processTerminal(process.env),
   });
 }
 

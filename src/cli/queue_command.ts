@@ -1,6 +1,7 @@
 import { type Command, UsageError } from "./command.ts";
 import { withQueries } from "./connection.ts";
 import { readFlags } from "./flags.ts";
+import { printJson, wantsJson } from "./output.ts";
 
 /** `pgq queue` */
 export const queue: Command = {
@@ -50,8 +51,9 @@ export const queue: Command = {
         throw error;
       }
     });
+    if (wantsJson(input)) printJson(surroundings, { id });
     if (id === null) surroundings.say(`Skipped as dedupe key "${options.dedupeKey}" is in use`);
-    else surroundings.print(String(id));
+    else if (!wantsJson(input)) surroundings.print(String(id));
     return 0;
   },
 };

@@ -9,6 +9,7 @@ import { parseFactoryReference } from "./factory_reference.ts";
 import { readFlags } from "./flags.ts";
 import { stackOf } from "./import_factory.ts";
 import { createLog } from "./log.ts";
+import { wantsJson } from "./output.ts";
 import { StopSignals } from "./stop_signals.ts";
 
 /** Flags that `pgq dev` hands on to its worker. */
@@ -62,6 +63,7 @@ export const run: Command = {
   flags: RUN_FLAGS,
   notes: `The factory is called with { args, dsn, settings } and gives a PgQueuer.
 SIGINT and SIGTERM wait for running handlers, a second signal aborts them.
+The log is on stderr; --json makes each line of it an object.
 
 Example:
   pgq run ./main.ts:main --max-concurrent-tasks 20 -- --region north`,
@@ -79,7 +81,7 @@ Example:
       "mode",
       "logLevel",
     ]);
-    const log = createLog(logLevel, surroundings.say);
+    const log = createLog(logLevel, surroundings.say, { json: wantsJson(input) });
     const { dsn, settings, dropped } = prepare(input, surroundings);
     for (const line of dropped) log.warn(line);
     log.debug(`The factory gets ${dsn === undefined ? "no DSN" : redactDsn(dsn)}`);

@@ -2,6 +2,7 @@ import type { Settings } from "../settings.ts";
 import type { Command } from "./command.ts";
 import { withQueries } from "./connection.ts";
 import { readFlags } from "./flags.ts";
+import { printJson, wantsJson } from "./output.ts";
 
 /** `pgq install` */
 export const install: Command = {
@@ -34,13 +35,13 @@ Example:
       }),
       { durability },
     );
-    if (outcome === "installed") {
+    if (wantsJson(input)) {
+      printJson(surroundings, { outcome, added, tables: tablesOf(settings) });
+    } else if (outcome === "installed") {
       surroundings.print(`Installed ${tablesOf(settings).join(", ")}`);
-      return 0;
-    }
-    if (outcome === "upgraded") surroundings.print(`Upgraded, added ${added.join(", ")}`);
+    } else if (outcome === "upgraded") surroundings.print(`Upgraded, added ${added.join(", ")}`);
     else surroundings.print("Nothing had to change");
-    if (durability !== undefined) {
+    if (durability !== undefined && outcome !== "installed") {
       surroundings.say("--durability counts for new tables only: those that exist keep theirs");
     }
     return 0;
@@ -64,7 +65,9 @@ Example:
       tables: await queries.uninstall(),
     }));
     const others = present.filter((part) => !part.startsWith("table "));
-    if (tables.length > 0) {
+    if (wantsJson(input)) {
+      printJson(surroundings, { removed: tables.length > 0 || others.length > 0 ? present : [] });
+    } else if (tables.length > 0) {
       const noun = tables.length === 1 ? "table" : "tables";
       surroundings.print(`Removed ${tables.length} ${noun}: ${tables.join(", ")}`);
     } else if (others.length > 0) {
@@ -98,7 +101,8 @@ Example:
       (queries) => queries.verify(expect),
     );
     const word = expect === "present" ? "missing" : "present";
-    for (const part of differences) surroundings.print(`${word}: ${part}`);
+    if (wantsJson(input)) printJson(surroundings, { expect, differences });
+    else for (const part of differences) surroundings.print(`${word}: ${part}`);
     if (differences.length === 0) {
       const all = expect === "present" ? "everything is present" : "everything is absent";
       surroundings.say(`Verified: ${all}`);

@@ -448,6 +448,10 @@ export const statements: {
   readonly prune_statistics: string;
   readonly list_failed: string;
   readonly requeue: string;
+  readonly list_jobs: string;
+  readonly list_ended: string;
+  readonly find_job: string;
+  readonly job_log: string;
   readonly enqueue: string;
   readonly enqueue_or_skip: string;
   readonly enqueue_or_raise_priority: string;
@@ -624,6 +628,75 @@ LIMIT $1::int4`,
 SELECT held.id, requeued.id IS NOT NULL AS requeued, told.answer
 FROM held LEFT JOIN requeued ON requeued.id = held.id LEFT JOIN told ON true
 ORDER BY held.id`,
+  list_jobs: `WITH bounds AS (
+    SELECT coalesce(now() - $4::float8 * interval '1 millisecond', '-infinity') AS earliest,
+        coalesce(now() - $3::float8 * interval '1 millisecond', 'infinity') AS latest
+), found AS (
+    (
+        SELECT id FROM {queue_table}
+        WHERE status = 'queued' AND 'queued' = ANY ($1::text::text[])
+            AND ($2::text IS NULL OR entrypoint = $2::text)
+            AND created BETWEEN (SELECT earliest FROM bounds) AND (SELECT latest FROM bounds)
+        ORDER BY id DESC LIMIT $5::int4
+    )
+    UNION ALL
+    (
+        SELECT id FROM {queue_table}
+        WHERE status = 'picked' AND 'picked' = ANY ($1::text::text[])
+            AND ($2::text IS NULL OR entrypoint = $2::text)
+            AND created BETWEEN (SELECT earliest FROM bounds) AND (SELECT latest FROM bounds)
+        ORDER BY id DESC LIMIT $5::int4
+    )
+    UNION ALL
+    (
+        SELECT id FROM {queue_table}
+        WHERE status = 'failed' AND 'failed' = ANY ($1::text::text[])
+            AND ($2::text IS NULL OR entrypoint = $2::text)
+            AND created BETWEEN (SELECT earliest FROM bounds) AND (SELECT latest FROM bounds)
+        ORDER BY id DESC LIMIT $5::int4
+    )
+), newest AS (
+    SELECT id FROM found ORDER BY id DESC LIMIT $5::int4
+)
+SELECT job.id, job.status::text AS status, job.entrypoint, job.priority, job.attempts, job.created, job.updated,
+    job.heartbeat, job.execute_after AS due, job.queue_manager_id::text AS manager, job.slot, job.dedupe_key AS dedupe,
+    job.headers::text AS headers, octet_length(job.payload) AS size, job.cancel_requested AS canceled,
+    job.take_overs AS takeovers, now() AS now,
+    CASE WHEN job.status = 'failed' THEN (
+        SELECT json_build_object(
+            'type', entry.traceback ->> 'exception_type', 'message', entry.traceback ->> 'exception_message'
+        )
+        FROM {queue_table_log} AS entry
+        WHERE entry.job_id = job.id AND entry.status = 'failed'
+        ORDER BY entry.created DESC, entry.id DESC
+        LIMIT 1
+    )::text END AS error
+FROM newest JOIN {queue_table} AS job ON job.id = newest.id
+ORDER BY job.id DESC`,
+  list_ended: `SELECT job_id AS id, status::text AS status, entrypoint, priority, created AS ended, now() AS now,
+    json_build_object(
+        'type', traceback ->> 'exception_type', 'message', traceback ->> 'exception_message'
+    )::text AS error
+FROM {queue_table_log} AS entry
+WHERE status = ANY ($1::text::{queue_status_type}[])
+    AND ($2::text IS NULL OR entrypoint = $2::text)
+    AND created BETWEEN coalesce(now() - $4::float8 * interval '1 millisecond', '-infinity')
+        AND coalesce(now() - $3::float8 * interval '1 millisecond', 'infinity')
+ORDER BY entry.id DESC
+LIMIT $5::int4`,
+  find_job: `SELECT id, status::text AS status, entrypoint, priority, attempts, created, updated, heartbeat, execute_after AS due,
+    queue_manager_id::text AS manager, slot, dedupe_key AS dedupe, headers::text AS headers,
+    octet_length(payload) AS size, cancel_requested AS canceled, take_overs AS takeovers, now() AS now,
+    NULL::text AS error, CASE WHEN $2::text::boolean THEN encode(payload, 'hex') END AS payload
+FROM {queue_table}
+WHERE id = $1::int8`,
+  job_log: `SELECT created, status::text AS status, entrypoint, priority, traceback::text AS traceback, now() AS now
+FROM (
+    SELECT * FROM {queue_table_log} WHERE job_id = $1::int8
+    ORDER BY created DESC, id DESC
+    LIMIT $2::int4
+) AS entry
+ORDER BY created, id`,
   enqueue: `WITH input AS (
     SELECT nextval(sequence.id) AS id, jobs.*
     FROM (SELECT pg_get_serial_sequence('{queue_table}', 'id')::regclass AS id) AS sequence,

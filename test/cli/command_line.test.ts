@@ -4,6 +4,20 @@ import { CliError, UsageError } from "../../src/cli/command.ts";
 import { chooseDsn, chooseSettings } from "../../src/cli/connection.ts";
 import { callPgq, runPgq } from "./fixtures/pgq.ts";
 
+const COMMANDS = [
+  "install",
+  "uninstall",
+  "verify",
+  "run",
+  "dev",
+  "queue",
+  "ls",
+  "show",
+  "failed",
+  "requeue",
+  "cancel",
+];
+
 const DSN = "postgresql://app:hunter2@127.0.0.1:1/shop";
 
 test("--version, --help and mistakes, as processes", async () => {
@@ -19,7 +33,7 @@ test("--version, --help and mistakes, as processes", async () => {
 
   expect(printed).toEqual({ code: 0, stdout: `${version}\n`, stderr: "" });
   expect(help.code).toBe(0);
-  for (const name of ["install", "uninstall", "verify", "queue", "run", "dev"]) {
+  for (const name of COMMANDS) {
     expect(help.stdout).toContain(`\n  ${name}`);
   }
   expect(nothing).toMatchObject({ code: 2, stdout: "" });
@@ -30,7 +44,7 @@ test("--version, --help and mistakes, as processes", async () => {
 }, 60_000);
 
 describe("--help of each command", () => {
-  for (const name of ["install", "uninstall", "verify", "queue", "run", "dev"]) {
+  for (const name of COMMANDS) {
     test(name, async () => {
       const { code, stdout, stderr } = await callPgq([name, "--help"]);
 
@@ -67,6 +81,20 @@ describe("a wrong command line ends with code 2 and says", () => {
     [["run", "a", "--dequeue-timeout", "0"], "must be a number of seconds > 0"],
     [["run", "a", "--log-level", "loud"], "one of debug, info, warning, error"],
     [["run", "a:b.c"], '"b.c" is not the name of an export'],
+    [["ls", "--status", "queued,running"], '"--status" as it must be made of queued, picked'],
+    [["ls", "--limit", "0"], '"--limit" as it must be a whole number >= 1'],
+    [["ls", "--limit", "3000000000"], '"--limit" as it must be a whole number >= 1'],
+    [["ls", "--newer-than", "0"], "must be a number of seconds > 0"],
+    [["ls", "--older-than", "9", "--newer-than", "9"], 'must be less than "--newer-than"'],
+    [["ls", "--entrypoint", ""], '"--entrypoint" as it must be not empty'],
+    [["failed", "--limt", "1"], 'did you mean "--limit"?'],
+    [["show"], 'missing required argument "id"'],
+    [["show", "1", "2"], 'too many arguments for "show"'],
+    [["show", "0x10"], 'Cannot use "0x10" as a job id'],
+    [["cancel"], 'missing required argument "ids"'],
+    [["cancel", "1", "0"], 'Cannot use "0" as a job id'],
+    [["requeue", "9007199254740993"], 'Cannot use "9007199254740993" as a job id'],
+    [["requeue", "abc"], "as it must be a whole number from 1 to 2^53 - 1"],
     [["dev", "a", "--pg-dsn", DSN], "pgq dev starts a PostgreSQL of its own"],
   ];
   for (const [args, message] of cases) {

@@ -73,11 +73,15 @@ test(
 
     const owner = start();
     await owner.waitFor("Running ./worker.mts:main");
-    const second = start();
+    const second = start("--json");
     await second.waitFor("Running ./worker.mts:main");
 
     expect(owner.stderr).toContain("Attached to the PostgreSQL that runs there");
-    expect([dsnOf(owner), dsnOf(second)]).toEqual([dsn, dsn]);
+    expect(dsnOf(owner)).toBe(dsn);
+    // The worker's lines, too.
+    const messages = second.stderr.trim().split("\n").map((line) => JSON.parse(line).message);
+    expect(messages).toContain(`psql "${dsn}"`);
+    expect(messages).toContain("Running ./worker.mts:main");
     expect(await serverPid()).toBe(server);
     second.signal("SIGTERM");
     expect((await second.ended).code).toBe(0);
@@ -96,8 +100,8 @@ test("pgq dev says that a file is missing before it starts a server", async () =
   expect(stderr).toContain("there is no file");
 });
 
-function start(): PgqProcess {
-  const dev = new PgqProcess(["dev", "./worker.mts:main"], { cwd: folder });
+function start(...flags: string[]): PgqProcess {
+  const dev = new PgqProcess(["dev", "./worker.mts:main", ...flags], { cwd: folder });
   running.push(dev);
   return dev;
 }

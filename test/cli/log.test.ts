@@ -4,7 +4,7 @@ import { createLog, type LogLevel } from "../../src/cli/log.ts";
 test("createLog() writes lines of its level and above, with time and level", () => {
   const linesAt = (level: LogLevel): string[] => {
     const lines: string[] = [];
-    const log = createLog(level, (line) => lines.push(line), () => new Date(0));
+    const log = createLog(level, (line) => lines.push(line), { now: () => new Date(0) });
     log.debug("a");
     log.info("b");
     log.warn("c");
@@ -19,4 +19,16 @@ test("createLog() writes lines of its level and above, with time and level", () 
   ]);
   expect(linesAt("debug").length).toBe(4);
   expect(linesAt("error").length).toBe(1);
+});
+
+test("createLog() writes a JSON object a line where asked", () => {
+  const lines: string[] = [];
+
+  createLog("info", (line) => lines.push(line), { json: true, now: () => new Date(0) })
+    .warn('two\nlines and "quotes"');
+
+  expect(lines.map((line) => JSON.parse(line))).toEqual([
+    { time: "1970-01-01T00:00:00.000Z", level: "warning", message: 'two\nlines and "quotes"' },
+  ]);
+  expect(lines[0]).not.toContain("\n");
 });
