@@ -1,6 +1,37 @@
 -- Functions of our own. May run again: `install` and `upgrade` both use this file. A function's name ends in a number that
 -- changes with what it does, so that workers of the release before keep theirs.
 
+-- Gives the places of up to a thousand due jobs of an entrypoint that has more of them, by priority. Deferred jobs cannot be
+-- in the order of a claim before they are due, as no index knows the time; so each priority is looked at by itself, those
+-- due longest first, and at most 64 of them. A caller adds those that are due longest of all, so none waits for ever.
+CREATE OR REPLACE FUNCTION {due_function}(wanted text, instant timestamptz) RETURNS SETOF tid AS $$
+DECLARE
+    level bigint := 2147483648;  -- above every priority
+    given int4;
+    total int4 := 0;
+BEGIN
+    FOR turn IN 1 .. 64 LOOP
+        level := (
+            SELECT priority FROM {queue_table}
+            WHERE entrypoint COLLATE "C" = wanted AND status = 'queued' AND execute_after > created
+                AND priority < level
+            ORDER BY priority DESC
+            LIMIT 1
+        );
+        EXIT WHEN level IS NULL;
+        RETURN QUERY
+            SELECT ctid FROM {queue_table}
+            WHERE entrypoint COLLATE "C" = wanted AND status = 'queued' AND execute_after > created
+                AND priority = level AND execute_after <= instant
+            ORDER BY execute_after
+            LIMIT 1000;
+        GET DIAGNOSTICS given = ROW_COUNT;
+        total := total + given;
+        EXIT WHEN total >= 1000;
+    END LOOP;
+END;
+$$ LANGUAGE plpgsql STABLE;
+
 -- Claims jobs where some entrypoints have limits: highest priority first, then lowest id.
 --
 -- A function, since each of its statements sees what has been committed by then: in one statement the picked jobs would be
@@ -9,6 +40,7 @@
 -- Python workers take no such lock; against them the unique index of seats decides (23505: claim again).
 CREATE OR REPLACE FUNCTION {claim_function}(
     most int4,
+    startable int4,       -- most of them that may be of entrypoints with limits
     manager uuid,
     wanted text[],
     concurrency int4[],   -- most picked jobs of the fleet; 0: no limit
@@ -70,49 +102,77 @@ BEGIN
             ) AS keyless_runs
         FROM asked LEFT JOIN {limits_table} AS bucket ON bucket.entrypoint = asked.entrypoint
     ), opened AS (
-        SELECT gate.*, least(most, gate.seats, floor(gate.tokens))::int4 AS room FROM gate
+        SELECT gate.*,
+            CASE WHEN gate.limited THEN least(most, startable, gate.seats, floor(gate.tokens))::int4 ELSE most END AS room
+        FROM gate
         WHERE NOT gate.limited OR gate.entrypoint = ANY (locked)
     ), ready AS (
         SELECT job.* FROM opened CROSS JOIN LATERAL (
             SELECT ctid AS place, job.id, job.priority, job.entrypoint, job.dedupe_key IS NULL AS keyless
             FROM {queue_table} AS job
             WHERE job.entrypoint COLLATE "C" = opened.entrypoint AND job.status = 'queued'
-                AND job.execute_after <= job.created AND NOT (opened.keyless_runs AND job.dedupe_key IS NULL)
+                AND job.execute_after <= job.created
             ORDER BY job.priority DESC, job.id
-            LIMIT greatest(0, opened.room)
+            LIMIT CASE WHEN opened.keyless_runs THEN 0 ELSE greatest(0, opened.room) END
             FOR UPDATE SKIP LOCKED
         ) AS job
+    ), keyed AS (
+        -- Only one job without a key may go: those with one that stand behind such jobs.
+        SELECT job.* FROM opened CROSS JOIN LATERAL (
+            SELECT ctid AS place, job.id, job.priority, job.entrypoint, false AS keyless
+            FROM {queue_table} AS job
+            WHERE job.entrypoint COLLATE "C" = opened.entrypoint AND job.status = 'queued'
+                AND job.execute_after <= job.created AND job.dedupe_key IS NOT NULL
+            ORDER BY job.priority DESC, job.id
+            LIMIT CASE WHEN opened.serialized THEN greatest(0, opened.room) ELSE 0 END
+            FOR UPDATE SKIP LOCKED
+        ) AS job
+    ), longest AS (
+        SELECT opened.entrypoint, job.place FROM opened CROSS JOIN LATERAL (
+            SELECT ctid AS place FROM {queue_table} AS job
+            WHERE job.entrypoint COLLATE "C" = opened.entrypoint AND job.status = 'queued'
+                AND job.execute_after > job.created AND job.execute_after <= instant
+            ORDER BY job.execute_after
+            LIMIT CASE WHEN opened.room > 0 THEN 1000 ELSE 0 END
+        ) AS job
+    ), crowded AS (
+        SELECT longest.entrypoint FROM longest GROUP BY longest.entrypoint HAVING count(*) = 1000
     ), due AS (
-        SELECT ctid AS place, job.id, job.priority, job.entrypoint, job.dedupe_key IS NULL AS keyless
-        FROM {queue_table} AS job
-        WHERE job.status = 'queued' AND ctid = ANY (ARRAY(
-            SELECT job.place FROM opened CROSS JOIN LATERAL (
-                SELECT ctid AS place FROM {queue_table} AS job
-                WHERE opened.room > 0 AND job.entrypoint COLLATE "C" = opened.entrypoint AND job.status = 'queued'
-                    AND job.execute_after > job.created AND job.execute_after <= instant
-                    AND NOT (opened.keyless_runs AND job.dedupe_key IS NULL)
-                ORDER BY job.execute_after
-                LIMIT 1000
-            ) AS job
-        ))
+        SELECT job.ctid AS place, job.id, job.priority, job.entrypoint, job.dedupe_key IS NULL AS keyless
+        FROM {queue_table} AS job JOIN opened ON opened.entrypoint = job.entrypoint
+        WHERE job.status = 'queued' AND NOT (opened.keyless_runs AND job.dedupe_key IS NULL)
+            AND job.ctid = ANY (ARRAY(
+                SELECT longest.place FROM longest
+                UNION ALL
+                SELECT found.place
+                FROM crowded CROSS JOIN LATERAL {due_function}(crowded.entrypoint, instant) AS found(place)
+            ))
         ORDER BY job.priority DESC, job.id
         LIMIT most
-        FOR UPDATE SKIP LOCKED
+        FOR UPDATE OF job SKIP LOCKED
     ), ranked AS (
-        SELECT candidate.*, opened.room, opened.concurrency, opened.serialized,
+        SELECT candidate.*, opened.room, opened.concurrency, opened.serialized, opened.limited,
             row_number() OVER (
                 PARTITION BY candidate.entrypoint, opened.serialized AND candidate.keyless
                 ORDER BY candidate.priority DESC, candidate.id
             ) AS turn
-        FROM (SELECT * FROM ready UNION ALL SELECT * FROM due) AS candidate
+        FROM (
+            SELECT * FROM ready
+            UNION ALL SELECT * FROM keyed WHERE NOT EXISTS (SELECT 1 FROM ready WHERE ready.id = keyed.id)
+            UNION ALL SELECT * FROM due
+        ) AS candidate
         JOIN opened ON opened.entrypoint = candidate.entrypoint
     ), allowed AS (
         SELECT ranked.*,
             row_number() OVER (PARTITION BY ranked.entrypoint ORDER BY ranked.priority DESC, ranked.id) AS rank
         FROM ranked WHERE NOT (ranked.serialized AND ranked.keyless AND ranked.turn > 1)
+    ), fitting AS (
+        SELECT allowed.*,
+            row_number() OVER (PARTITION BY allowed.limited ORDER BY allowed.priority DESC, allowed.id) AS start
+        FROM allowed WHERE allowed.rank <= allowed.room
     ), chosen AS (
-        SELECT * FROM allowed WHERE allowed.rank <= allowed.room
-        ORDER BY allowed.priority DESC, allowed.id
+        SELECT * FROM fitting WHERE NOT fitting.limited OR fitting.start <= startable
+        ORDER BY fitting.priority DESC, fitting.id
         LIMIT most
     ), seat AS (
         SELECT opened.entrypoint, free.number,

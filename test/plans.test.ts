@@ -76,8 +76,17 @@ async function explain(
 }
 
 const ids = (): string => `'{${picked.slice(0, LIMIT).join(",")}}'`;
+const DEQUEUE = "int4, text, uuid, text, text, text, text";
+/** All of both entrypoints. */
+const whole = "'{work,other}', '{-9,-9}', '{9,9}', '{0,0}'";
 const hot: [StatementName, string, () => string][] = [
-  ["dequeue", "int4, text, uuid", () => `${LIMIT}, '{work,other}', '${randomUUID()}'`],
+  ["dequeue", DEQUEUE, () => `${LIMIT}, '{work,other}', '${randomUUID()}', ${whole}`],
+  [
+    "dequeue",
+    DEQUEUE,
+    () =>
+      `${LIMIT}, '{work}', '${randomUUID()}', '{work,work,work}', '{4,3,-9}', '{9,3,2}', '{0,100000,0}'`,
+  ],
   [
     "take_over",
     "int4, uuid, text, text, text, text, text",
@@ -91,9 +100,13 @@ const hot: [StatementName, string, () => string][] = [
   ["heartbeat", "text, uuid", () => `${ids()}, '${me}'`],
   [
     "acknowledge",
-    "text, text, text, uuid",
-    () =>
-      `${ids()}, '{${Array(LIMIT).fill("successful")}}', '{${Array(LIMIT).fill("NULL")}}', '${me}'`,
+    "text, text, uuid",
+    () => `${ids()}, 'successful', '${me}'`,
+  ],
+  [
+    "acknowledge_failure",
+    "text, text, uuid",
+    () => `${ids()}, '{${Array(LIMIT).fill("NULL")}}', '${me}'`,
   ],
   ["hold", "text, text, uuid", () => `${ids()}, '{${Array(LIMIT).fill("NULL")}}', '${me}'`],
   ["release", "text, uuid", () => `${ids()}, '${me}'`],
@@ -130,12 +143,12 @@ for (const analyzed of [false, true]) {
 test("a claim reads the two partial indexes, from the front of each entrypoint", async () => {
   const scans = await explain(
     "dequeue",
-    "int4, text, uuid",
-    `${LIMIT}, '{work,other}', '${me}'`,
+    DEQUEUE,
+    `${LIMIT}, '{work,other}', '${me}', ${whole}`,
     "auto",
   );
 
-  const indexes = scans.flatMap((scan) => scan["Index Name"] ?? []).sort();
+  const indexes = [...new Set(scans.flatMap((scan) => scan["Index Name"] ?? []))].sort();
   expect(indexes).toEqual([
     `${queue.names.prefix}pgqueuer_deferred_idx`,
     `${queue.names.prefix}pgqueuer_ready_idx`,

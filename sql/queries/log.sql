@@ -90,7 +90,7 @@ END
 $$;
 
 -- name: prune_log
--- Deletes the oldest log rows that are counted in the statistics. Why a held job failed is kept as long as the job. Gives
+-- Deletes old log rows that are counted in the statistics, those that stand first in the table. Why a held job failed is kept as long as the job. Gives
 -- how many it deleted.
 --   $1 float8   age in milliseconds above which a row goes
 --   $2 int4     most rows to delete
@@ -104,7 +104,6 @@ WITH gone AS (
                 entry.status <> 'failed'
                 OR (SELECT job.status FROM {queue_table} AS job WHERE job.id = entry.job_id) IS DISTINCT FROM 'failed'
             )
-        ORDER BY entry.created
         LIMIT $2::int4
         FOR UPDATE OF entry SKIP LOCKED
     ))

@@ -105,35 +105,76 @@ LEFT JOIN stored AS raised ON raised.dedupe_key = input.dedupe_key;
 -- name: dequeue
 -- Claims ready jobs, highest priority first, then lowest id.
 --
--- Two ranges of two indexes are read, each from its front: jobs that were ready when they were enqueued, and deferred
--- jobs whose time has come. Deferred jobs in front of the queue cost nothing. Rows that another session has locked are
+-- Ready jobs are read in ranges of their index, deferred ones whose time has come from indexes of their own, so that
+-- deferred jobs in front of the queue cost nothing. A range that begins behind the jobs claimed last leaves out their dead
+-- index entries, which nobody can remove while any session holds an old snapshot. Rows that another session has locked are
 -- passed over. The UPDATE finds the locked rows by their place, not by a join.
 --   $1 int4   most jobs to claim
 --   $2 text   entrypoints, text[]
 --   $3 uuid   queue manager that takes the lease
-WITH ready AS (
-    SELECT job.place, job.id, job.priority
-    FROM unnest($2::text::text[]) AS wanted(entrypoint)
-    CROSS JOIN LATERAL (
-        SELECT ctid AS place, id, priority FROM {queue_table}
-        WHERE entrypoint COLLATE "C" = wanted.entrypoint AND status = 'queued' AND execute_after <= created
-        ORDER BY priority DESC, id
+--   $4 text   entrypoint of each range, text[]; the ranges of one do not overlap
+--   $5 text   lowest priority of each range, int4[]
+--   $6 text   highest priority of each range, int4[]
+--   $7 text   id after which each range begins, bigint[]
+WITH range AS (
+    SELECT * FROM unnest($4::text::text[], $5::text::int4[], $6::text::int4[], $7::text::bigint[])
+        AS range(entrypoint, lowest, highest, after)
+), wanted AS (
+    SELECT entrypoint FROM unnest($2::text::text[]) AS wanted(entrypoint)
+), share AS (
+    -- How many of the first jobs belong to each of several entrypoints: more than will be claimed are not locked.
+    SELECT entrypoint, count(*) AS jobs FROM (
+        SELECT wanted.entrypoint FROM wanted CROSS JOIN LATERAL (
+            SELECT job.priority, job.id
+            FROM (SELECT * FROM range WHERE range.entrypoint = wanted.entrypoint ORDER BY highest DESC) AS range
+            CROSS JOIN LATERAL (
+                SELECT priority, id FROM {queue_table}
+                WHERE entrypoint COLLATE "C" = range.entrypoint AND status = 'queued' AND execute_after <= created
+                    AND priority >= range.lowest AND priority <= range.highest AND id > range.after
+                ORDER BY priority DESC, id
+                LIMIT $1::int4
+            ) AS job
+            LIMIT $1::int4
+        ) AS job
+        WHERE cardinality($2::text::text[]) > 1
+        ORDER BY job.priority DESC, job.id
         LIMIT $1::int4
-        FOR UPDATE SKIP LOCKED
+    ) AS front
+    GROUP BY entrypoint
+), ready AS (
+    SELECT job.place, job.id, job.priority
+    FROM wanted LEFT JOIN share ON share.entrypoint = wanted.entrypoint
+    CROSS JOIN LATERAL (
+        SELECT job.place, job.id, job.priority
+        FROM (SELECT * FROM range WHERE range.entrypoint = wanted.entrypoint ORDER BY highest DESC) AS range
+        CROSS JOIN LATERAL (
+            SELECT ctid AS place, id, priority FROM {queue_table}
+            WHERE entrypoint COLLATE "C" = range.entrypoint AND status = 'queued' AND execute_after <= created
+                AND priority >= range.lowest AND priority <= range.highest AND id > range.after
+            ORDER BY priority DESC, id
+            LIMIT $1::int4
+            FOR UPDATE SKIP LOCKED
+        ) AS job
+        -- Ranges are read one after another, and the lower ones only as far as they are needed.
+        LIMIT CASE WHEN cardinality($2::text::text[]) > 1 THEN coalesce(share.jobs, 0) ELSE $1::int4 END
     ) AS job
+), longest AS (
+    -- They are sorted, so there is a bound.
+    SELECT wanted.entrypoint, job.place FROM wanted CROSS JOIN LATERAL (
+        SELECT ctid AS place FROM {queue_table}
+        WHERE entrypoint COLLATE "C" = wanted.entrypoint AND status = 'queued' AND execute_after > created
+            AND execute_after <= now()
+        ORDER BY execute_after
+        LIMIT 1000
+    ) AS job
+), crowded AS (
+    SELECT entrypoint FROM longest GROUP BY entrypoint HAVING count(*) = 1000
 ), due AS (
-    -- The thousand that are due longest, of each entrypoint: they are sorted, so there is a bound.
     SELECT ctid AS place, id, priority FROM {queue_table}
     WHERE status = 'queued' AND ctid = ANY (ARRAY(
-        SELECT job.place
-        FROM unnest($2::text::text[]) AS wanted(entrypoint)
-        CROSS JOIN LATERAL (
-            SELECT ctid AS place FROM {queue_table}
-            WHERE entrypoint COLLATE "C" = wanted.entrypoint AND status = 'queued' AND execute_after > created
-                AND execute_after <= now()
-            ORDER BY execute_after
-            LIMIT 1000
-        ) AS job
+        SELECT place FROM longest
+        UNION ALL
+        SELECT job.place FROM crowded CROSS JOIN LATERAL {due_function}(crowded.entrypoint, now()) AS job(place)
     ))
     ORDER BY priority DESC, id
     LIMIT $1::int4
@@ -161,15 +202,16 @@ FROM claimed ORDER BY priority DESC, id;
 -- Claims ready jobs where some entrypoints have limits: see sql/functions.sql. Fails with 23505 if a client that takes no
 -- lock got a seat first.
 --   $1 int4   most jobs to claim
---   $2 uuid   queue manager that takes the lease
---   $3 text   entrypoints, text[]
---   $4 text   most picked jobs of each in the fleet, int4[]; 0: no limit
---   $5 text   most starts a second of each in the fleet, float8[]; infinity: no limit
---   $6 text   whether its jobs without a dedupe key run one after another, boolean[]
+--   $2 int4   most of them that may be of entrypoints with limits
+--   $3 uuid   queue manager that takes the lease
+--   $4 text   entrypoints, text[]
+--   $5 text   most picked jobs of each in the fleet, int4[]; 0: no limit
+--   $6 text   most starts a second of each in the fleet, float8[]; infinity: no limit
+--   $7 text   whether its jobs without a dedupe key run one after another, boolean[]
 SELECT id, priority, manager_id AS manager, created, updated, heartbeat, due, status, entrypoint, dedupe, payload,
     headers, attempts, slot
 FROM {claim_function}(
-    $1::int4, $2::uuid, $3::text::text[], $4::text::int4[], $5::text::float8[], $6::text::boolean[]
+    $1::int4, $2::int4, $3::uuid, $4::text::text[], $5::text::int4[], $6::text::float8[], $7::text::boolean[]
 );
 
 -- name: take_over
@@ -340,12 +382,12 @@ WITH renewed AS (
     UPDATE {queue_table} SET heartbeat = now()
     WHERE ctid = ANY (ARRAY(
         SELECT ctid FROM {queue_table}
-        WHERE id = ANY ($1::text::bigint[]) AND status = 'picked' AND queue_manager_id = $2::uuid
+        WHERE id = ANY ($1::text::bigint[]) AND status = 'picked' AND queue_manager_id IS NOT DISTINCT FROM $2::uuid
         FOR UPDATE SKIP LOCKED
     ))
 )
 SELECT id, cancel_requested AS canceled FROM {queue_table}
-WHERE id = ANY ($1::text::bigint[]) AND status = 'picked' AND queue_manager_id = $2::uuid;
+WHERE id = ANY ($1::text::bigint[]) AND status = 'picked' AND queue_manager_id IS NOT DISTINCT FROM $2::uuid;
 
 -- name: retry
 -- Puts picked jobs back in the queue for another attempt, logs why, and wakes the workers. Ends those that somebody wants
@@ -360,7 +402,7 @@ WITH outcome AS (
     -- Locked first: a cancel that has the row is waited for and then seen.
     SELECT job.id, job.cancel_requested, outcome.delay, outcome.traceback
     FROM {queue_table} AS job JOIN outcome ON outcome.id = job.id
-    WHERE job.status = 'picked' AND job.queue_manager_id = $4::uuid
+    WHERE job.status = 'picked' AND job.queue_manager_id IS NOT DISTINCT FROM $4::uuid
     ORDER BY job.id
     FOR UPDATE OF job
 ), retried AS (
@@ -416,21 +458,36 @@ WITH found AS (
 SELECT id, (SELECT count(*) FROM told) AS told FROM (SELECT id FROM ended UNION ALL SELECT id FROM marked) AS done;
 
 -- name: acknowledge
--- Ends picked jobs: deletes them and logs their outcomes. Passes over a job whose lease is lost. Gives the ids it ended.
+-- Ends picked jobs, all with one outcome: deletes them and logs it. Passes over a job whose lease is lost. Gives the ids it
+-- ended.
 --   $1 text   job ids, bigint[]
---   $2 text   outcomes, status enum[]
---   $3 text   tracebacks, jsonb[]
---   $4 uuid   queue manager that holds the leases
+--   $2 text   outcome, of the status enum
+--   $3 uuid   queue manager that holds the leases
+WITH ended AS (
+    DELETE FROM {queue_table}
+    -- The fence is written so that no index serves it. By that of the queue manager the planner walked all that the worker
+    -- has ever claimed, as dead entries.
+    WHERE id = ANY ($1::text::bigint[]) AND status = 'picked' AND queue_manager_id IS NOT DISTINCT FROM $3::uuid
+    RETURNING id, entrypoint, priority
+)
+INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
+SELECT id, $2::text::{queue_status_type}, entrypoint, priority FROM ended
+RETURNING job_id AS id;
+
+-- name: acknowledge_failure
+-- Ends picked jobs that failed: deletes them and logs why. Passes over a job whose lease is lost. Gives the ids it ended.
+--   $1 text   job ids, bigint[]
+--   $2 text   tracebacks, jsonb[]
+--   $3 uuid   queue manager that holds the leases
 WITH outcome AS (
-    SELECT * FROM unnest($1::text::bigint[], $2::text::{queue_status_type}[], $3::text::jsonb[])
-        AS given(id, status, traceback)
+    SELECT * FROM unnest($1::text::bigint[], $2::text::jsonb[]) AS given(id, traceback)
 ), ended AS (
     DELETE FROM {queue_table} AS job USING outcome
-    WHERE job.id = outcome.id AND job.status = 'picked' AND job.queue_manager_id = $4::uuid
-    RETURNING job.id, outcome.status, job.entrypoint, job.priority, outcome.traceback
+    WHERE job.id = outcome.id AND job.status = 'picked' AND job.queue_manager_id IS NOT DISTINCT FROM $3::uuid
+    RETURNING job.id, job.entrypoint, job.priority, outcome.traceback
 )
 INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority, traceback)
-SELECT id, status, entrypoint, priority, traceback FROM ended
+SELECT id, 'exception', entrypoint, priority, traceback FROM ended
 RETURNING job_id AS id;
 
 -- name: hold
@@ -444,7 +501,7 @@ WITH outcome AS (
 ), mine AS (
     SELECT job.id, job.cancel_requested, outcome.traceback
     FROM {queue_table} AS job JOIN outcome ON outcome.id = job.id
-    WHERE job.status = 'picked' AND job.queue_manager_id = $3::uuid
+    WHERE job.status = 'picked' AND job.queue_manager_id IS NOT DISTINCT FROM $3::uuid
     ORDER BY job.id
     FOR UPDATE OF job
 ), held AS (
@@ -476,7 +533,7 @@ SELECT done.id, pg_notify('{channel}', json_build_object(
 --   $2 uuid   queue manager that holds the leases
 WITH mine AS (
     SELECT id, cancel_requested FROM {queue_table}
-    WHERE id = ANY ($1::text::bigint[]) AND status = 'picked' AND queue_manager_id = $2::uuid
+    WHERE id = ANY ($1::text::bigint[]) AND status = 'picked' AND queue_manager_id IS NOT DISTINCT FROM $2::uuid
     ORDER BY id
     FOR UPDATE
 ), released AS (

@@ -33,7 +33,7 @@ WHERE type.typname = '{queue_status_type_name}'
 UNION ALL
 SELECT 'function', proname, ''
 FROM pg_proc JOIN place ON pronamespace = place.oid
-WHERE proname IN ('{function_name}', '{claim_function_name}')
+WHERE proname IN ('{function_name}', '{claim_function_name}', '{due_function_name}')
 UNION ALL
 SELECT 'trigger', tgname, tgenabled::text
 FROM pg_trigger JOIN relation ON tgrelid = relation.oid

@@ -40,11 +40,22 @@ export interface Outlook {
   readonly staleMs: number;
 }
 
-/** An outcome that ends a job. */
-export interface Ending {
-  readonly jobId: JobId;
-  readonly status: "successful" | "exception" | "canceled";
-  readonly traceback: Traceback | null;
+/** Part of the ready jobs of one entrypoint: contiguous in the index, if `lowest` is `highest` or `after` is 0. */
+export interface ClaimRange {
+  readonly entrypoint: string;
+  readonly lowest: number;
+  readonly highest: number;
+  /** Only jobs with a higher id. */
+  readonly after: JobId;
+}
+
+/** Bounds of a priority. */
+export const LOWEST_PRIORITY: number = -(2 ** 31);
+export const HIGHEST_PRIORITY: number = 2 ** 31 - 1;
+
+/** All ready jobs of an entrypoint. */
+export function wholeRange(entrypoint: string): ClaimRange {
+  return { entrypoint, lowest: LOWEST_PRIORITY, highest: HIGHEST_PRIORITY, after: 0 };
 }
 
 /** An outcome that puts a job back for another attempt. */
@@ -61,8 +72,8 @@ export interface Lease {
   readonly canceled: boolean;
 }
 
-/** An outcome that keeps a job as failed. */
-export interface Holding {
+/** An outcome of a job that has failed, for good or to be held. */
+export interface Failure {
   readonly jobId: JobId;
   readonly traceback: Traceback | null;
 }
@@ -97,28 +108,35 @@ export class QueueStore {
     return row!.ids.split(",").map((id) => id === "" ? null : decodeId(id));
   }
 
-  /** Claims up to `limit` ready jobs for `queueManagerId`, highest priority first. */
+  /** Claims up to `limit` ready jobs for `queueManagerId`, highest priority first, of ready ones only those in `ranges`. */
   async dequeue(
     limit: number,
     entrypoints: readonly string[],
     queueManagerId: string,
+    ranges: readonly ClaimRange[] = entrypoints.map(wholeRange),
   ): Promise<Job[]> {
     const rows = await this.#query<JobRow>("dequeue", [
       limit,
       textArray(entrypoints),
       queueManagerId,
+      textArray(ranges.map((range) => range.entrypoint)),
+      numberArray(ranges.map((range) => range.lowest)),
+      numberArray(ranges.map((range) => range.highest)),
+      numberArray(ranges.map((range) => range.after)),
     ]);
     return rows.map(decodeJob);
   }
 
-  /** Claims up to `limit` ready jobs within the limits of their entrypoints. */
+  /** Claims up to `limit` ready jobs within the limits of their entrypoints, at most `startable` of limited ones. */
   async claimLimited(
     limit: number,
+    startable: number,
     gates: readonly Gate[],
     queueManagerId: string,
   ): Promise<Job[]> {
     const rows = await this.#query<JobRow>("claim_limited", [
       limit,
+      startable,
       queueManagerId,
       ...encodeGates(gates),
     ]);
@@ -201,23 +219,23 @@ export class QueueStore {
     return this.#ids("cancel", [numberArray(jobIds)]);
   }
 
-  /** Deletes picked jobs and logs their outcomes. Gives the ids whose lease was still held. */
-  acknowledge(endings: readonly Ending[], queueManagerId: string): Promise<JobId[]> {
-    return this.#ids("acknowledge", [
-      numberArray(endings.map((ending) => ending.jobId)),
-      textArray(endings.map((ending) => ending.status)),
-      textArray(endings.map((ending) => encodeTraceback(ending.traceback))),
-      queueManagerId,
-    ]);
+  /** Deletes picked jobs and logs how they ended. Gives the ids whose lease was still held. */
+  acknowledge(
+    jobIds: readonly JobId[],
+    status: "successful" | "canceled",
+    queueManagerId: string,
+  ): Promise<JobId[]> {
+    return this.#ids("acknowledge", [numberArray(jobIds), status, queueManagerId]);
+  }
+
+  /** Deletes picked jobs and logs why they failed. Gives the ids whose lease was still held. */
+  acknowledgeFailure(failures: readonly Failure[], queueManagerId: string): Promise<JobId[]> {
+    return this.#ids("acknowledge_failure", encodeFailures(failures, queueManagerId));
   }
 
   /** Keeps picked jobs as failed. Gives the ids whose lease was still held. */
-  hold(holdings: readonly Holding[], queueManagerId: string): Promise<JobId[]> {
-    return this.#ids("hold", [
-      numberArray(holdings.map((holding) => holding.jobId)),
-      textArray(holdings.map((holding) => encodeTraceback(holding.traceback))),
-      queueManagerId,
-    ]);
+  hold(failures: readonly Failure[], queueManagerId: string): Promise<JobId[]> {
+    return this.#ids("hold", encodeFailures(failures, queueManagerId));
   }
 
   /** Puts picked jobs back in the queue. Gives the ids whose lease was still held. */
@@ -251,6 +269,14 @@ function encodeGates(gates: readonly Gate[]): string[] {
     numberArray(gates.map((gate) => gate.concurrencyLimit)),
     numberArray(gates.map((gate) => gate.requestsPerSecond)),
     textArray(gates.map((gate) => String(gate.serializedDispatch))),
+  ];
+}
+
+function encodeFailures(failures: readonly Failure[], queueManagerId: string): string[] {
+  return [
+    numberArray(failures.map((failure) => failure.jobId)),
+    textArray(failures.map((failure) => encodeTraceback(failure.traceback))),
+    queueManagerId,
   ];
 }
 

@@ -79,17 +79,19 @@ export function indexesOf(settings: Settings): string[] {
   return [
     ...[
       "ready_idx",
+      "keyed_idx",
       "deferred_idx",
+      "due_idx",
+      "failed_idx",
       "unique_dedupe_key",
       "picked_heartbeat_idx",
       "queue_manager_id_idx",
       "picked_slot_idx",
       "ep_prio_id_idx",
       "ep_ea_idx",
-      "priority_id_id1_idx",
       "updated_id_id1_idx",
     ].map((name) => `${queueTable}_${name}`),
-    ...["not_aggregated", "job_id_status", "created", "status"].map((name) =>
+    ...["not_aggregated", "job_id_status", "created_brin"].map((name) =>
       `${queueTableLog}_${name}`
     ),
     ...["unique_count", "created"].map((name) => `${statisticsTable}_${name}`),
@@ -115,5 +117,5 @@ export function signatureOf(table: string, settings: Settings): readonly string[
 
 /** Functions besides that of the trigger. */
 export function functionsOf(settings: Settings): string[] {
-  return [`${settings.prefix}fn_pgqueuer_claim_1`];
+  return ["claim_2", "due_1"].map((name) => `${settings.prefix}fn_pgqueuer_${name}`);
 }

@@ -11,6 +11,37 @@ export const scripts: {
   functions: `-- Functions of our own. May run again: \`install\` and \`upgrade\` both use this file. A function's name ends in a number that
 -- changes with what it does, so that workers of the release before keep theirs.
 
+-- Gives the places of up to a thousand due jobs of an entrypoint that has more of them, by priority. Deferred jobs cannot be
+-- in the order of a claim before they are due, as no index knows the time; so each priority is looked at by itself, those
+-- due longest first, and at most 64 of them. A caller adds those that are due longest of all, so none waits for ever.
+CREATE OR REPLACE FUNCTION {due_function}(wanted text, instant timestamptz) RETURNS SETOF tid AS $$
+DECLARE
+    level bigint := 2147483648;  -- above every priority
+    given int4;
+    total int4 := 0;
+BEGIN
+    FOR turn IN 1 .. 64 LOOP
+        level := (
+            SELECT priority FROM {queue_table}
+            WHERE entrypoint COLLATE "C" = wanted AND status = 'queued' AND execute_after > created
+                AND priority < level
+            ORDER BY priority DESC
+            LIMIT 1
+        );
+        EXIT WHEN level IS NULL;
+        RETURN QUERY
+            SELECT ctid FROM {queue_table}
+            WHERE entrypoint COLLATE "C" = wanted AND status = 'queued' AND execute_after > created
+                AND priority = level AND execute_after <= instant
+            ORDER BY execute_after
+            LIMIT 1000;
+        GET DIAGNOSTICS given = ROW_COUNT;
+        total := total + given;
+        EXIT WHEN total >= 1000;
+    END LOOP;
+END;
+$$ LANGUAGE plpgsql STABLE;
+
 -- Claims jobs where some entrypoints have limits: highest priority first, then lowest id.
 --
 -- A function, since each of its statements sees what has been committed by then: in one statement the picked jobs would be
@@ -19,6 +50,7 @@ export const scripts: {
 -- Python workers take no such lock; against them the unique index of seats decides (23505: claim again).
 CREATE OR REPLACE FUNCTION {claim_function}(
     most int4,
+    startable int4,       -- most of them that may be of entrypoints with limits
     manager uuid,
     wanted text[],
     concurrency int4[],   -- most picked jobs of the fleet; 0: no limit
@@ -80,49 +112,77 @@ BEGIN
             ) AS keyless_runs
         FROM asked LEFT JOIN {limits_table} AS bucket ON bucket.entrypoint = asked.entrypoint
     ), opened AS (
-        SELECT gate.*, least(most, gate.seats, floor(gate.tokens))::int4 AS room FROM gate
+        SELECT gate.*,
+            CASE WHEN gate.limited THEN least(most, startable, gate.seats, floor(gate.tokens))::int4 ELSE most END AS room
+        FROM gate
         WHERE NOT gate.limited OR gate.entrypoint = ANY (locked)
     ), ready AS (
         SELECT job.* FROM opened CROSS JOIN LATERAL (
             SELECT ctid AS place, job.id, job.priority, job.entrypoint, job.dedupe_key IS NULL AS keyless
             FROM {queue_table} AS job
             WHERE job.entrypoint COLLATE "C" = opened.entrypoint AND job.status = 'queued'
-                AND job.execute_after <= job.created AND NOT (opened.keyless_runs AND job.dedupe_key IS NULL)
+                AND job.execute_after <= job.created
             ORDER BY job.priority DESC, job.id
-            LIMIT greatest(0, opened.room)
+            LIMIT CASE WHEN opened.keyless_runs THEN 0 ELSE greatest(0, opened.room) END
             FOR UPDATE SKIP LOCKED
         ) AS job
+    ), keyed AS (
+        -- Only one job without a key may go: those with one that stand behind such jobs.
+        SELECT job.* FROM opened CROSS JOIN LATERAL (
+            SELECT ctid AS place, job.id, job.priority, job.entrypoint, false AS keyless
+            FROM {queue_table} AS job
+            WHERE job.entrypoint COLLATE "C" = opened.entrypoint AND job.status = 'queued'
+                AND job.execute_after <= job.created AND job.dedupe_key IS NOT NULL
+            ORDER BY job.priority DESC, job.id
+            LIMIT CASE WHEN opened.serialized THEN greatest(0, opened.room) ELSE 0 END
+            FOR UPDATE SKIP LOCKED
+        ) AS job
+    ), longest AS (
+        SELECT opened.entrypoint, job.place FROM opened CROSS JOIN LATERAL (
+            SELECT ctid AS place FROM {queue_table} AS job
+            WHERE job.entrypoint COLLATE "C" = opened.entrypoint AND job.status = 'queued'
+                AND job.execute_after > job.created AND job.execute_after <= instant
+            ORDER BY job.execute_after
+            LIMIT CASE WHEN opened.room > 0 THEN 1000 ELSE 0 END
+        ) AS job
+    ), crowded AS (
+        SELECT longest.entrypoint FROM longest GROUP BY longest.entrypoint HAVING count(*) = 1000
     ), due AS (
-        SELECT ctid AS place, job.id, job.priority, job.entrypoint, job.dedupe_key IS NULL AS keyless
-        FROM {queue_table} AS job
-        WHERE job.status = 'queued' AND ctid = ANY (ARRAY(
-            SELECT job.place FROM opened CROSS JOIN LATERAL (
-                SELECT ctid AS place FROM {queue_table} AS job
-                WHERE opened.room > 0 AND job.entrypoint COLLATE "C" = opened.entrypoint AND job.status = 'queued'
-                    AND job.execute_after > job.created AND job.execute_after <= instant
-                    AND NOT (opened.keyless_runs AND job.dedupe_key IS NULL)
-                ORDER BY job.execute_after
-                LIMIT 1000
-            ) AS job
-        ))
+        SELECT job.ctid AS place, job.id, job.priority, job.entrypoint, job.dedupe_key IS NULL AS keyless
+        FROM {queue_table} AS job JOIN opened ON opened.entrypoint = job.entrypoint
+        WHERE job.status = 'queued' AND NOT (opened.keyless_runs AND job.dedupe_key IS NULL)
+            AND job.ctid = ANY (ARRAY(
+                SELECT longest.place FROM longest
+                UNION ALL
+                SELECT found.place
+                FROM crowded CROSS JOIN LATERAL {due_function}(crowded.entrypoint, instant) AS found(place)
+            ))
         ORDER BY job.priority DESC, job.id
         LIMIT most
-        FOR UPDATE SKIP LOCKED
+        FOR UPDATE OF job SKIP LOCKED
     ), ranked AS (
-        SELECT candidate.*, opened.room, opened.concurrency, opened.serialized,
+        SELECT candidate.*, opened.room, opened.concurrency, opened.serialized, opened.limited,
             row_number() OVER (
                 PARTITION BY candidate.entrypoint, opened.serialized AND candidate.keyless
                 ORDER BY candidate.priority DESC, candidate.id
             ) AS turn
-        FROM (SELECT * FROM ready UNION ALL SELECT * FROM due) AS candidate
+        FROM (
+            SELECT * FROM ready
+            UNION ALL SELECT * FROM keyed WHERE NOT EXISTS (SELECT 1 FROM ready WHERE ready.id = keyed.id)
+            UNION ALL SELECT * FROM due
+        ) AS candidate
         JOIN opened ON opened.entrypoint = candidate.entrypoint
     ), allowed AS (
         SELECT ranked.*,
             row_number() OVER (PARTITION BY ranked.entrypoint ORDER BY ranked.priority DESC, ranked.id) AS rank
         FROM ranked WHERE NOT (ranked.serialized AND ranked.keyless AND ranked.turn > 1)
+    ), fitting AS (
+        SELECT allowed.*,
+            row_number() OVER (PARTITION BY allowed.limited ORDER BY allowed.priority DESC, allowed.id) AS start
+        FROM allowed WHERE allowed.rank <= allowed.room
     ), chosen AS (
-        SELECT * FROM allowed WHERE allowed.rank <= allowed.room
-        ORDER BY allowed.priority DESC, allowed.id
+        SELECT * FROM fitting WHERE NOT fitting.limited OR fitting.start <= startable
+        ORDER BY fitting.priority DESC, fitting.id
         LIMIT most
     ), seat AS (
         SELECT opened.entrypoint, free.number,
@@ -175,9 +235,22 @@ $$ LANGUAGE plpgsql;`,
 CREATE INDEX IF NOT EXISTS {queue_table_name}_ready_idx ON {queue_table} (entrypoint COLLATE "C", priority DESC, id)
     WHERE status = 'queued' AND execute_after <= created;
 
+-- Those of them that have a dedupe key, for claims of serialized entrypoints that pass over jobs without one.
+CREATE INDEX IF NOT EXISTS {queue_table_name}_keyed_idx ON {queue_table} (entrypoint COLLATE "C", priority DESC, id)
+    WHERE status = 'queued' AND execute_after <= created AND dedupe_key IS NOT NULL;
+
 -- Jobs that wait for their time. Apart from the ready ones, so that a claim never walks over them.
 CREATE INDEX IF NOT EXISTS {queue_table_name}_deferred_idx ON {queue_table} (entrypoint COLLATE "C", execute_after)
     WHERE status = 'queued' AND execute_after > created;
+
+-- The same by priority, for claims when more jobs are due than one claim sorts.
+CREATE INDEX IF NOT EXISTS {queue_table_name}_due_idx
+    ON {queue_table} (entrypoint COLLATE "C", priority DESC, execute_after)
+    WHERE status = 'queued' AND execute_after > created;
+
+-- What operators look for first.
+CREATE INDEX IF NOT EXISTS {queue_table_name}_failed_idx ON {queue_table} (created DESC, id DESC)
+    WHERE status = 'failed';
 
 -- At most one live job has a dedupe key.
 CREATE UNIQUE INDEX IF NOT EXISTS {queue_table_name}_unique_dedupe_key ON {queue_table} (dedupe_key)
@@ -203,13 +276,11 @@ CREATE INDEX IF NOT EXISTS {queue_table_name}_ep_prio_id_idx ON {queue_table} (e
 CREATE INDEX IF NOT EXISTS {queue_table_name}_ep_ea_idx ON {queue_table} (entrypoint, execute_after)
     WHERE status = 'queued';
 
--- Python: its claim and its counts. INCLUDE came with PostgreSQL 11; there the index serves index-only scans too.
+-- Python: its counts. INCLUDE came with PostgreSQL 11; there the index serves index-only scans too.
 DO $$
 DECLARE
     included text := CASE WHEN current_setting('server_version_num')::int >= 110000 THEN 'INCLUDE (id)' ELSE '' END;
 BEGIN
-    EXECUTE 'CREATE INDEX IF NOT EXISTS {queue_table_name}_priority_id_id1_idx ON {queue_table} (priority, id DESC) '
-        || included || ' WHERE status = ''queued''';
     EXECUTE 'CREATE INDEX IF NOT EXISTS {queue_table_name}_updated_id_id1_idx ON {queue_table} (updated, id DESC) '
         || included || ' WHERE status = ''picked''';
 END
@@ -221,10 +292,10 @@ CREATE INDEX IF NOT EXISTS {queue_table_log_name}_not_aggregated ON {queue_table
 -- The newest log row of a job.
 CREATE INDEX IF NOT EXISTS {queue_table_log_name}_job_id_status ON {queue_table_log} (job_id, created DESC);
 
-CREATE INDEX IF NOT EXISTS {queue_table_log_name}_created ON {queue_table_log} (created);
-
--- Python: its dashboard.
-CREATE INDEX IF NOT EXISTS {queue_table_log_name}_status ON {queue_table_log} (status);
+-- Old rows, for retention. The table is written in the order of time, so a summary of its blocks does: a btree cost a
+-- quarter of what an insert costs with all indexes.
+CREATE INDEX IF NOT EXISTS {queue_table_log_name}_created_brin ON {queue_table_log} USING brin (created)
+    WITH (pages_per_range = 32);
 
 -- The row that an aggregation adds to. Spelt with timezone() as the Python project does, whose \`upgrade\` compares the text.
 CREATE UNIQUE INDEX IF NOT EXISTS {statistics_table_name}_unique_count ON {statistics_table}
@@ -345,7 +416,9 @@ DROP TABLE IF EXISTS {queue_table_log};
 DROP TABLE IF EXISTS {statistics_table};
 DROP TABLE IF EXISTS {schedules_table};
 DROP TABLE IF EXISTS {limits_table};
-DROP FUNCTION IF EXISTS {claim_function}(int4, uuid, text[], int4[], float8[], boolean[]);
+DROP FUNCTION IF EXISTS {schema_prefix}{prefix}fn_pgqueuer_claim_1(int4, uuid, text[], int4[], float8[], boolean[]);
+DROP FUNCTION IF EXISTS {claim_function}(int4, int4, uuid, text[], int4[], float8[], boolean[]);
+DROP FUNCTION IF EXISTS {due_function}(text, timestamptz);
 DROP FUNCTION IF EXISTS {function}();
 DROP TYPE IF EXISTS {queue_status_type};
 -- Left over from old releases of the Python project.
@@ -356,6 +429,7 @@ DROP TYPE IF EXISTS {legacy_status_type};`,
 export const upgradeSteps: {
   readonly "0001_python": string;
   readonly "0002_limits": string;
+  readonly "0003_lean_indexes": string;
 } = {
   "0001_python": `-- From every schema that the Python project has installed, back to its release 0.1, to the tables of its release 2.0.
 -- Changes nothing on a table that already has it. Takes ACCESS EXCLUSIVE for moments, and for the length of a rewrite where
@@ -436,6 +510,12 @@ $$;`,
 
 ALTER TABLE {queue_table} ADD COLUMN IF NOT EXISTS take_overs int4 NOT NULL DEFAULT 0;
 ALTER TABLE {queue_table} ADD COLUMN IF NOT EXISTS cancel_requested boolean NOT NULL DEFAULT false;`,
+  "0003_lean_indexes": `-- Indexes that no statement of ours uses and that cost each job more than they give a Python worker or dashboard. The Python
+-- project's own upgrade makes them again, and this takes them away again. Takes ACCESS EXCLUSIVE for moments.
+
+DROP INDEX IF EXISTS {schema_prefix}{queue_table_name}_priority_id_id1_idx;
+DROP INDEX IF EXISTS {schema_prefix}{queue_table_log_name}_created;
+DROP INDEX IF EXISTS {schema_prefix}{queue_table_log_name}_status;`,
 };
 
 /** Single statements, from `sql/queries/*.sql`. */
@@ -463,6 +543,7 @@ export const statements: {
   readonly retry: string;
   readonly cancel: string;
   readonly acknowledge: string;
+  readonly acknowledge_failure: string;
   readonly hold: string;
   readonly release: string;
   readonly release_unknown: string;
@@ -563,7 +644,6 @@ $$`,
                 entry.status <> 'failed'
                 OR (SELECT job.status FROM {queue_table} AS job WHERE job.id = entry.job_id) IS DISTINCT FROM 'failed'
             )
-        ORDER BY entry.created
         LIMIT $2::int4
         FOR UPDATE OF entry SKIP LOCKED
     ))
@@ -765,29 +845,65 @@ SELECT string_agg(coalesce(fresh.id, raised.id)::text, ',' ORDER BY input.positi
 FROM input
 LEFT JOIN stored AS fresh ON fresh.id = input.id
 LEFT JOIN stored AS raised ON raised.dedupe_key = input.dedupe_key`,
-  dequeue: `WITH ready AS (
-    SELECT job.place, job.id, job.priority
-    FROM unnest($2::text::text[]) AS wanted(entrypoint)
-    CROSS JOIN LATERAL (
-        SELECT ctid AS place, id, priority FROM {queue_table}
-        WHERE entrypoint COLLATE "C" = wanted.entrypoint AND status = 'queued' AND execute_after <= created
-        ORDER BY priority DESC, id
+  dequeue: `WITH range AS (
+    SELECT * FROM unnest($4::text::text[], $5::text::int4[], $6::text::int4[], $7::text::bigint[])
+        AS range(entrypoint, lowest, highest, after)
+), wanted AS (
+    SELECT entrypoint FROM unnest($2::text::text[]) AS wanted(entrypoint)
+), share AS (
+    -- How many of the first jobs belong to each of several entrypoints: more than will be claimed are not locked.
+    SELECT entrypoint, count(*) AS jobs FROM (
+        SELECT wanted.entrypoint FROM wanted CROSS JOIN LATERAL (
+            SELECT job.priority, job.id
+            FROM (SELECT * FROM range WHERE range.entrypoint = wanted.entrypoint ORDER BY highest DESC) AS range
+            CROSS JOIN LATERAL (
+                SELECT priority, id FROM {queue_table}
+                WHERE entrypoint COLLATE "C" = range.entrypoint AND status = 'queued' AND execute_after <= created
+                    AND priority >= range.lowest AND priority <= range.highest AND id > range.after
+                ORDER BY priority DESC, id
+                LIMIT $1::int4
+            ) AS job
+            LIMIT $1::int4
+        ) AS job
+        WHERE cardinality($2::text::text[]) > 1
+        ORDER BY job.priority DESC, job.id
         LIMIT $1::int4
-        FOR UPDATE SKIP LOCKED
+    ) AS front
+    GROUP BY entrypoint
+), ready AS (
+    SELECT job.place, job.id, job.priority
+    FROM wanted LEFT JOIN share ON share.entrypoint = wanted.entrypoint
+    CROSS JOIN LATERAL (
+        SELECT job.place, job.id, job.priority
+        FROM (SELECT * FROM range WHERE range.entrypoint = wanted.entrypoint ORDER BY highest DESC) AS range
+        CROSS JOIN LATERAL (
+            SELECT ctid AS place, id, priority FROM {queue_table}
+            WHERE entrypoint COLLATE "C" = range.entrypoint AND status = 'queued' AND execute_after <= created
+                AND priority >= range.lowest AND priority <= range.highest AND id > range.after
+            ORDER BY priority DESC, id
+            LIMIT $1::int4
+            FOR UPDATE SKIP LOCKED
+        ) AS job
+        -- Ranges are read one after another, and the lower ones only as far as they are needed.
+        LIMIT CASE WHEN cardinality($2::text::text[]) > 1 THEN coalesce(share.jobs, 0) ELSE $1::int4 END
     ) AS job
+), longest AS (
+    -- They are sorted, so there is a bound.
+    SELECT wanted.entrypoint, job.place FROM wanted CROSS JOIN LATERAL (
+        SELECT ctid AS place FROM {queue_table}
+        WHERE entrypoint COLLATE "C" = wanted.entrypoint AND status = 'queued' AND execute_after > created
+            AND execute_after <= now()
+        ORDER BY execute_after
+        LIMIT 1000
+    ) AS job
+), crowded AS (
+    SELECT entrypoint FROM longest GROUP BY entrypoint HAVING count(*) = 1000
 ), due AS (
-    -- The thousand that are due longest, of each entrypoint: they are sorted, so there is a bound.
     SELECT ctid AS place, id, priority FROM {queue_table}
     WHERE status = 'queued' AND ctid = ANY (ARRAY(
-        SELECT job.place
-        FROM unnest($2::text::text[]) AS wanted(entrypoint)
-        CROSS JOIN LATERAL (
-            SELECT ctid AS place FROM {queue_table}
-            WHERE entrypoint COLLATE "C" = wanted.entrypoint AND status = 'queued' AND execute_after > created
-                AND execute_after <= now()
-            ORDER BY execute_after
-            LIMIT 1000
-        ) AS job
+        SELECT place FROM longest
+        UNION ALL
+        SELECT job.place FROM crowded CROSS JOIN LATERAL {due_function}(crowded.entrypoint, now()) AS job(place)
     ))
     ORDER BY priority DESC, id
     LIMIT $1::int4
@@ -813,7 +929,7 @@ FROM claimed ORDER BY priority DESC, id`,
   claim_limited: `SELECT id, priority, manager_id AS manager, created, updated, heartbeat, due, status, entrypoint, dedupe, payload,
     headers, attempts, slot
 FROM {claim_function}(
-    $1::int4, $2::uuid, $3::text::text[], $4::text::int4[], $5::text::float8[], $6::text::boolean[]
+    $1::int4, $2::int4, $3::uuid, $4::text::text[], $5::text::int4[], $6::text::float8[], $7::text::boolean[]
 )`,
   take_over: `WITH asked AS (
     SELECT * FROM unnest($4::text::text[], $5::text::float8[], $6::text::boolean[], $7::text::int4[])
@@ -956,19 +1072,19 @@ FROM weighed`,
     UPDATE {queue_table} SET heartbeat = now()
     WHERE ctid = ANY (ARRAY(
         SELECT ctid FROM {queue_table}
-        WHERE id = ANY ($1::text::bigint[]) AND status = 'picked' AND queue_manager_id = $2::uuid
+        WHERE id = ANY ($1::text::bigint[]) AND status = 'picked' AND queue_manager_id IS NOT DISTINCT FROM $2::uuid
         FOR UPDATE SKIP LOCKED
     ))
 )
 SELECT id, cancel_requested AS canceled FROM {queue_table}
-WHERE id = ANY ($1::text::bigint[]) AND status = 'picked' AND queue_manager_id = $2::uuid`,
+WHERE id = ANY ($1::text::bigint[]) AND status = 'picked' AND queue_manager_id IS NOT DISTINCT FROM $2::uuid`,
   retry: `WITH outcome AS (
     SELECT * FROM unnest($1::text::bigint[], $2::text::float8[], $3::text::jsonb[]) AS given(id, delay, traceback)
 ), mine AS (
     -- Locked first: a cancel that has the row is waited for and then seen.
     SELECT job.id, job.cancel_requested, outcome.delay, outcome.traceback
     FROM {queue_table} AS job JOIN outcome ON outcome.id = job.id
-    WHERE job.status = 'picked' AND job.queue_manager_id = $4::uuid
+    WHERE job.status = 'picked' AND job.queue_manager_id IS NOT DISTINCT FROM $4::uuid
     ORDER BY job.id
     FOR UPDATE OF job
 ), retried AS (
@@ -1017,23 +1133,32 @@ SELECT done.id, pg_notify('{channel}', json_build_object(
     GROUP BY part
 )
 SELECT id, (SELECT count(*) FROM told) AS told FROM (SELECT id FROM ended UNION ALL SELECT id FROM marked) AS done`,
-  acknowledge: `WITH outcome AS (
-    SELECT * FROM unnest($1::text::bigint[], $2::text::{queue_status_type}[], $3::text::jsonb[])
-        AS given(id, status, traceback)
+  acknowledge: `WITH ended AS (
+    DELETE FROM {queue_table}
+    -- The fence is written so that no index serves it. By that of the queue manager the planner walked all that the worker
+    -- has ever claimed, as dead entries.
+    WHERE id = ANY ($1::text::bigint[]) AND status = 'picked' AND queue_manager_id IS NOT DISTINCT FROM $3::uuid
+    RETURNING id, entrypoint, priority
+)
+INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
+SELECT id, $2::text::{queue_status_type}, entrypoint, priority FROM ended
+RETURNING job_id AS id`,
+  acknowledge_failure: `WITH outcome AS (
+    SELECT * FROM unnest($1::text::bigint[], $2::text::jsonb[]) AS given(id, traceback)
 ), ended AS (
     DELETE FROM {queue_table} AS job USING outcome
-    WHERE job.id = outcome.id AND job.status = 'picked' AND job.queue_manager_id = $4::uuid
-    RETURNING job.id, outcome.status, job.entrypoint, job.priority, outcome.traceback
+    WHERE job.id = outcome.id AND job.status = 'picked' AND job.queue_manager_id IS NOT DISTINCT FROM $3::uuid
+    RETURNING job.id, job.entrypoint, job.priority, outcome.traceback
 )
 INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority, traceback)
-SELECT id, status, entrypoint, priority, traceback FROM ended
+SELECT id, 'exception', entrypoint, priority, traceback FROM ended
 RETURNING job_id AS id`,
   hold: `WITH outcome AS (
     SELECT * FROM unnest($1::text::bigint[], $2::text::jsonb[]) AS given(id, traceback)
 ), mine AS (
     SELECT job.id, job.cancel_requested, outcome.traceback
     FROM {queue_table} AS job JOIN outcome ON outcome.id = job.id
-    WHERE job.status = 'picked' AND job.queue_manager_id = $3::uuid
+    WHERE job.status = 'picked' AND job.queue_manager_id IS NOT DISTINCT FROM $3::uuid
     ORDER BY job.id
     FOR UPDATE OF job
 ), held AS (
@@ -1059,7 +1184,7 @@ SELECT done.id, pg_notify('{channel}', json_build_object(
 )::text) FROM done`,
   release: `WITH mine AS (
     SELECT id, cancel_requested FROM {queue_table}
-    WHERE id = ANY ($1::text::bigint[]) AND status = 'picked' AND queue_manager_id = $2::uuid
+    WHERE id = ANY ($1::text::bigint[]) AND status = 'picked' AND queue_manager_id IS NOT DISTINCT FROM $2::uuid
     ORDER BY id
     FOR UPDATE
 ), released AS (
@@ -1207,7 +1332,7 @@ WHERE type.typname = '{queue_status_type_name}'
 UNION ALL
 SELECT 'function', proname, ''
 FROM pg_proc JOIN place ON pronamespace = place.oid
-WHERE proname IN ('{function_name}', '{claim_function_name}')
+WHERE proname IN ('{function_name}', '{claim_function_name}', '{due_function_name}')
 UNION ALL
 SELECT 'trigger', tgname, tgenabled::text
 FROM pg_trigger JOIN relation ON tgrelid = relation.oid

@@ -21,8 +21,10 @@ export function objectNames(settings: Settings): ObjectNames {
     schedules_table_name: settings.schedulesTable,
     limits_table: qualified(settings.limitsTable),
     limits_table_name: settings.limitsTable,
-    claim_function: qualified(`${settings.prefix}fn_pgqueuer_claim_1`),
-    claim_function_name: `${settings.prefix}fn_pgqueuer_claim_1`,
+    claim_function: qualified(`${settings.prefix}fn_pgqueuer_claim_2`),
+    claim_function_name: `${settings.prefix}fn_pgqueuer_claim_2`,
+    due_function: qualified(`${settings.prefix}fn_pgqueuer_due_1`),
+    due_function_name: `${settings.prefix}fn_pgqueuer_due_1`,
     queue_status_type: qualified(settings.queueStatusType),
     queue_status_type_name: settings.queueStatusType,
     legacy_status_type: qualified(`${settings.prefix}pgqueuer_statistics_status`),
@@ -31,6 +33,8 @@ export function objectNames(settings: Settings): ObjectNames {
     trigger_name: settings.trigger,
     channel: settings.channel,
     schema_name: settings.schema ?? "",
+    schema_prefix: settings.schema ? `${settings.schema}.` : "",
+    prefix: settings.prefix,
   };
 }
 

@@ -1,6 +1,6 @@
 import type { Job, JobId } from "../job.ts";
 import type { Logger } from "../logger.ts";
-import type { Ending, Holding, QueueStore, Retry } from "../queries/queue.ts";
+import type { Failure, QueueStore, Retry } from "../queries/queue.ts";
 import { afterFailure, type RetryPolicy } from "../retry.ts";
 import { retryTracebackOf, tracebackOf } from "../traceback.ts";
 import { FlushBuffer } from "./flush_buffer.ts";
@@ -20,8 +20,10 @@ export interface FailurePolicy {
 export class Acknowledger {
   readonly #queueManagerId: string;
   readonly #logger: Logger;
-  readonly #endings: FlushBuffer<Ending>;
-  readonly #holdings: FlushBuffer<Holding>;
+  readonly #successes: FlushBuffer<JobId>;
+  readonly #cancels: FlushBuffer<JobId>;
+  readonly #failures: FlushBuffer<Failure>;
+  readonly #holdings: FlushBuffer<Failure>;
   readonly #retries: FlushBuffer<Retry>;
   readonly #releases: FlushBuffer<JobId>;
 
@@ -35,18 +37,23 @@ export class Acknowledger {
       new FlushBuffer(async (items: readonly Item[]) => {
         this.#report(items.map(idOf), await store(items, this.#queueManagerId));
       }, logger);
-    this.#endings = buffer((items, id) => queue.acknowledge(items, id), (ending) => ending.jobId);
-    this.#holdings = buffer((items, id) => queue.hold(items, id), (holding) => holding.jobId);
-    this.#retries = buffer((items, id) => queue.retry(items, id), (retry) => retry.jobId);
-    this.#releases = buffer((items, id) => queue.release(items, id), (jobId) => jobId);
+    const itself = (jobId: JobId): JobId => jobId;
+    const idOf = (item: { readonly jobId: JobId }): JobId => item.jobId;
+    this.#successes = buffer((ids, id) => queue.acknowledge(ids, "successful", id), itself);
+    this.#cancels = buffer((ids, id) => queue.acknowledge(ids, "canceled", id), itself);
+    this.#failures = buffer<Failure>((items, id) => queue.acknowledgeFailure(items, id), idOf);
+    this.#holdings = buffer<Failure>((items, id) => queue.hold(items, id), idOf);
+    this.#retries = buffer<Retry>((items, id) => queue.retry(items, id), idOf);
+    this.#releases = buffer((ids, id) => queue.release(ids, id), itself);
   }
 
   /** Stores how an attempt ended. Resolves when it is stored. */
   store(job: Job, outcome: Outcome, policy: FailurePolicy): Promise<void> {
     switch (outcome.status) {
       case "successful":
+        return this.#successes.add(job.id);
       case "canceled":
-        return this.#endings.add({ jobId: job.id, status: outcome.status, traceback: null });
+        return this.#cancels.add(job.id);
       case "released":
         return this.#releases.add(job.id);
       case "exception":
@@ -60,15 +67,20 @@ export class Acknowledger {
       const traceback = retryTracebackOf(error, job, delayMs, reason);
       return this.#retries.add({ jobId: job.id, delayMs, traceback });
     }
-    const traceback = tracebackOf(thrown, job);
-    return onFailure === "hold"
-      ? this.#holdings.add({ jobId: job.id, traceback })
-      : this.#endings.add({ jobId: job.id, status: "exception", traceback });
+    const buffer = onFailure === "hold" ? this.#holdings : this.#failures;
+    return buffer.add({ jobId: job.id, traceback: tracebackOf(thrown, job) });
   }
 
   /** Waits until everything is stored, at most `timeoutMs`; then gives the rest up. Its leases run out by themselves. */
   async close(timeoutMs: number): Promise<void> {
-    const buffers = [this.#endings, this.#holdings, this.#retries, this.#releases];
+    const buffers = [
+      this.#successes,
+      this.#cancels,
+      this.#failures,
+      this.#holdings,
+      this.#retries,
+      this.#releases,
+    ];
     const timer = setTimeout(() => {
       for (const buffer of buffers) buffer.abandon();
     }, timeoutMs);

@@ -9,18 +9,38 @@ import { type Handler, type JobContext, type Outcome, runJob } from "./run_job.t
 export class Attempt {
   readonly job: Job;
   readonly context: JobContext;
-  readonly #abort = new AbortController();
   /** When the claim was sent: the lease cannot be older. */
   readonly claimedAt: Moment;
+  /** When this process got the job. */
+  readonly takenAt: Moment;
   /** Whether the handler has settled; the outcome may still be on its way. */
   ended = false;
   /** Whether the job is somebody else's by now: then nothing of this attempt is stored. */
   lost = false;
+  /** Why the handler is to stop. */
+  #reason: Error | undefined;
+  /** Made when the handler asks for its signal. */
+  #abort: AbortController | undefined;
 
-  constructor(job: Job, claimedAt: Moment, logger: Logger) {
+  constructor(job: Job, claimedAt: Moment, takenAt: Moment, logger: Logger) {
     this.job = job;
     this.claimedAt = claimedAt;
-    this.context = { signal: this.#abort.signal, log: forJob(logger, job) };
+    this.takenAt = takenAt;
+    this.context = new AttemptContext(this, logger);
+  }
+
+  /** Why the handler was told to stop, if it was. */
+  get reason(): Error | undefined {
+    return this.#reason;
+  }
+
+  /** Aborts when the handler is to stop. */
+  get signal(): AbortSignal {
+    if (this.#abort === undefined) {
+      this.#abort = new AbortController();
+      if (this.#reason !== undefined) this.#abort.abort(this.#reason);
+    }
+    return this.#abort.signal;
   }
 
   /** Runs the handler, at most `timeoutMs` before it is told to stop; `0` is no limit. */
@@ -31,7 +51,7 @@ export class Attempt {
         Math.min(timeoutMs, MAX_TIMER_MS),
       )
       : undefined;
-    const outcome = await runJob(handler, this.job, this.context);
+    const outcome = await runJob(handler, this.job, this.context, () => this.#reason);
     clearTimeout(timer);
     this.ended = true;
     return outcome;
@@ -39,13 +59,35 @@ export class Attempt {
 
   /** Tells the handler to stop. Only the first reason counts. */
   abort(reason: Error): void {
-    this.#abort.abort(reason);
+    if (this.#reason !== undefined) return;
+    this.#reason = reason;
+    this.#abort?.abort(reason);
   }
 
   /** Tells the handler to stop and gives its outcome up. */
   lose(reason: Error): void {
     this.lost = true;
     this.abort(reason);
+  }
+}
+
+/** What a handler sees of its attempt. Signal and logger are made when they are asked for: most handlers never do. */
+class AttemptContext implements JobContext {
+  readonly #attempt: Attempt;
+  readonly #logger: Logger;
+  #log: Logger | undefined;
+
+  constructor(attempt: Attempt, logger: Logger) {
+    this.#attempt = attempt;
+    this.#logger = logger;
+  }
+
+  get signal(): AbortSignal {
+    return this.#attempt.signal;
+  }
+
+  get log(): Logger {
+    return this.#log ??= forJob(this.#logger, this.#attempt.job);
   }
 }
 

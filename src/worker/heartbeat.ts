@@ -126,7 +126,7 @@ export class Heartbeat {
   #expire(attempts: readonly Attempt[]): void {
     for (const attempt of attempts) {
       const renewedAt = this.#renewedAt.get(attempt) ?? attempt.claimedAt;
-      if (!this.#isTooLate(renewedAt) || attempt.context.signal.aborted) continue;
+      if (!this.#isTooLate(renewedAt) || attempt.reason !== undefined) continue;
       attempt.abort(new LeaseLostError(attempt.job.id, "it could not be renewed in time"));
     }
   }

@@ -28,22 +28,30 @@ export type Outcome =
   /** The attempt was given up through no fault of the job: it goes back to the queue as it was. */
   | { readonly status: "released" };
 
-/** Runs one attempt of one job. Never rejects: whatever the handler throws becomes an outcome. */
-export async function runJob(handler: Handler, job: Job, context: JobContext): Promise<Outcome> {
-  const { signal } = context;
+/**
+ * Runs one attempt of one job. Never rejects: whatever the handler throws becomes an outcome.
+ *
+ * @param reasonToStop Why the handler was told to stop, if it was: the reason of `context.signal`.
+ */
+export async function runJob(
+  handler: Handler,
+  job: Job,
+  context: JobContext,
+  reasonToStop: () => unknown = () => context.signal.reason,
+): Promise<Outcome> {
   try {
     await handler(job, context);
   } catch (error) {
-    if (!signal.aborted) return { status: "exception", error };
-    if (signal.reason instanceof JobCanceledError) return { status: "canceled" };
-    if (signal.reason instanceof ShutdownError || signal.reason instanceof LeaseLostError) {
+    const reason = reasonToStop();
+    if (reason instanceof JobCanceledError) return { status: "canceled" };
+    if (reason instanceof ShutdownError || reason instanceof LeaseLostError) {
       return { status: "released" };
     }
-    if (!(signal.reason instanceof JobTimeoutError)) return { status: "exception", error };
+    if (!(reason instanceof JobTimeoutError)) return { status: "exception", error };
   }
   // Done too late is not done: whoever waited has given up.
-  if (signal.reason instanceof JobTimeoutError) {
-    return { status: "exception", error: signal.reason };
-  }
-  return { status: "successful" };
+  const reason = reasonToStop();
+  return reason instanceof JobTimeoutError
+    ? { status: "exception", error: reason }
+    : { status: "successful" };
 }

@@ -5,8 +5,9 @@ import { integerAtLeast, knownOptions, oneOf, shown } from "../validate.ts";
 /** Options for {@linkcode PgQueuer.run}. */
 export interface RunOptions {
   /**
-   * Most jobs that one claim takes. `"auto"` takes as many as can start at once, so that no job waits here that an idle
-   * worker could start.
+   * Most jobs that one claim takes, and never more than can start at once. `"auto"` takes as many as can start at once;
+   * while handlers are quick, also those that will start within about 25 ms, so that no handler waits for the next claim.
+   * A job that cannot start within a quarter of a second after all is put back for other workers.
    *
    * @default {"auto"}
    */
@@ -62,7 +63,7 @@ export interface RunOptions {
 
 /** {@linkcode RunOptions} with every default filled in, every value checked and every duration in milliseconds. */
 export interface ResolvedRunOptions {
-  readonly batchSize: number;
+  readonly batchSize: number | "auto";
   readonly dequeueTimeoutMs: number;
   readonly heartbeatTimeoutMs: number;
   readonly logger: Logger | undefined;
@@ -105,7 +106,7 @@ export function resolveRunOptions(options: RunOptions = {}): ResolvedRunOptions 
   }
   return {
     batchSize: batchSize === "auto"
-      ? MAX_BATCH_SIZE
+      ? "auto"
       : atMostBatch(integerAtLeast("batchSize", batchSize, 1)),
     dequeueTimeoutMs: toPositiveMs("dequeueTimeout", options.dequeueTimeout ?? { seconds: 30 }),
     heartbeatTimeoutMs: heartbeatTimeout(options.heartbeatTimeout ?? { seconds: 30 }),

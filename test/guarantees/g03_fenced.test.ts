@@ -43,7 +43,7 @@ async function takenOver(): Promise<{ job: Job; loser: string; winner: string }>
 const writes: [string, (job: Job, id: string) => Promise<number[]>][] = [
   [
     "acknowledge",
-    (job, id) => store.acknowledge([{ jobId: job.id, status: "successful", traceback: null }], id),
+    (job, id) => store.acknowledge([job.id], "successful", id),
   ],
   [
     "hold",

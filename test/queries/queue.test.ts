@@ -103,7 +103,7 @@ test("a worker whose group is busy waits for its end, not for jobs of the group 
     executeAfter: [0, 1, { hours: 1 }],
     dedupeKey: [null, null, "keyed"],
   });
-  await store.claimLimited(1, [gate], me);
+  await store.claimLimited(1, 1, [gate], me);
   await until("the second is due", async () =>
     (await queue.sql`
       select 1 from ${queue.sql(queue.table)} where id = ${ids[1]!} and execute_after <= now()`)

@@ -1,0 +1,55 @@
+/** How far ahead a claim looks. About what a claim takes on a busy server: longer and jobs wait that others could start. */
+const HORIZON_MS = 25;
+
+/** Ends are counted over at least this long. In less a batch that ends together would look like a flood. */
+const MIN_WINDOW_MS = 5;
+
+/** Measures how many jobs this process ends in a time, while it runs any. */
+export class Pace {
+  /** Ends in a millisecond, of the last windows the more the newer. */
+  #rate = 0;
+  #ends = 0;
+  /** When the window under way began; `undefined` while nothing runs. */
+  #since: number | undefined;
+
+  /** A job has started. */
+  start(): void {
+    this.#since ??= performance.now();
+  }
+
+  /** A job has ended. */
+  end(): void {
+    this.#ends++;
+  }
+
+  /** Nothing runs any more: what follows is no slowness. */
+  pause(): void {
+    this.#measure(0);
+    this.#since = undefined;
+  }
+
+  /** Jobs wait longer than was thought: begin anew. */
+  reset(): void {
+    this.#rate = 0;
+    this.#ends = 0;
+    if (this.#since !== undefined) this.#since = performance.now();
+  }
+
+  /** How many jobs more than can start now will have started by the time that another claim could bring them. */
+  ahead(): number {
+    this.#measure(MIN_WINDOW_MS);
+    return Math.floor(this.#rate * HORIZON_MS);
+  }
+
+  #measure(minWindowMs: number): void {
+    if (this.#since === undefined) return;
+    const now = performance.now();
+    const elapsedMs = now - this.#since;
+    if (elapsedMs < Math.max(minWindowMs, Number.MIN_VALUE)) return;
+    // A window cut short by a pause weighs as one of its least length.
+    const rate = this.#ends / Math.max(elapsedMs, MIN_WINDOW_MS);
+    this.#rate = this.#rate === 0 ? rate : (this.#rate + rate) / 2;
+    this.#ends = 0;
+    this.#since = now;
+  }
+}

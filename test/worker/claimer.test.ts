@@ -1,0 +1,149 @@
+/** Which jobs a claim gives when it does not read from the front, and when more are due than it sorts. */
+import { randomUUID } from "node:crypto";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { fromPostgresJs, type Job, resolveSettings } from "../../mod.ts";
+import { QueueStore } from "../../src/queries/queue.ts";
+import { Statements } from "../../src/sql/render.ts";
+import { Claimer } from "../../src/worker/claimer.ts";
+import { silentLogger } from "../../src/logger.ts";
+import { openTestQueue, type TestQueue } from "../support/queue.ts";
+
+let queue: TestQueue;
+let store: QueueStore;
+beforeAll(async () => {
+  queue = await openTestQueue();
+  store = new QueueStore(fromPostgresJs(queue.sql), new Statements(resolveSettings(queue.names)));
+});
+afterEach(() => queue.clear());
+afterAll(() => queue?.close());
+
+function claimer(...names: string[]): Claimer {
+  return new Claimer({
+    queueManagerId: randomUUID(),
+    queue: store,
+    logger: silentLogger,
+    gates: names.map((entrypoint) => ({
+      entrypoint,
+      concurrencyLimit: 0,
+      requestsPerSecond: Infinity,
+      serializedDispatch: false,
+      leaseMs: 30_000,
+      maxTakeOvers: 5,
+    })),
+  });
+}
+
+async function claim(from: Claimer, limit: number): Promise<Job[]> {
+  return [...(await from.claim({ limit, startable: limit })).jobs];
+}
+
+test("behind the cursor a claim still sees every new priority, above, between and below", async () => {
+  await queue.queries.enqueue("work", Array(40).fill(null), { priority: 10 });
+  await queue.queries.enqueue("work", Array(40).fill(null), { priority: 20 });
+  const worker = claimer("work", "other");
+  expect((await claim(worker, 50)).map((job) => job.priority)).toEqual([
+    ...Array(40).fill(20),
+    ...Array(10).fill(10),
+  ]);
+
+  const priorities = [2 ** 31 - 1, 30, 15, 5, -(2 ** 31)];
+  await queue.queries.enqueue("work", priorities.map(() => null), { priority: priorities });
+  await queue.queries.enqueue("other", null, { priority: 12 });
+
+  const jobs = await claim(worker, 8);
+  expect(jobs.map((job) => job.priority)).toEqual([2 ** 31 - 1, 30, 15, 12, 10, 10, 10, 10]);
+  const rest = await claim(worker, 100);
+  expect(rest.map((job) => job.priority)).toEqual([...Array(26).fill(10), 5, -(2 ** 31)]);
+});
+
+test("a job with a low id that is committed late is found before the worker waits", async () => {
+  const worker = claimer("work");
+  let late = 0;
+  await queue.sql.begin(async (rival) => {
+    const [row] = await rival<{ id: string }[]>`
+      insert into ${
+      rival(queue.table)
+    } (status, entrypoint, priority) values ('queued', 'work', 0) returning id`;
+    late = Number(row!.id);
+    await queue.queries.enqueue("work", Array(20).fill(null));
+    expect((await claim(worker, 10)).length).toBe(10);
+  });
+
+  const jobs = await claim(worker, 100);
+
+  expect(jobs.length).toBe(11);
+  expect(jobs.map((job) => job.id)).toContain(late);
+});
+
+test("a job that is put back before the cursor is found before the worker waits", async () => {
+  await queue.queries.enqueue("work", Array(20).fill(null));
+  const worker = claimer("work");
+  const [first] = await claim(worker, 10);
+  await store.release([first!.id], first!.queueManagerId!);
+
+  const jobs = await claim(worker, 100);
+
+  expect(jobs.map((job) => job.id)).toContain(first!.id);
+});
+
+test("several busy entrypoints share a claim by priority and id, and no more rows are locked than claimed", async () => {
+  const names = Array.from({ length: 60 }, (_, n) => ["a", "b", "c"][n % 3]!);
+  await queue.queries.enqueue(names, names.map(() => null), {
+    priority: names.map((_, n) => n % 2),
+  });
+
+  const [one, other] = [claimer("a", "b", "c"), claimer("a", "b", "c")];
+  await queue.sql.begin(async (rival) => {
+    const theirs = new QueueStore(
+      { query: (text, parameters) => rival.unsafe(text, [...parameters]) as never },
+      new Statements(resolveSettings(queue.names)),
+    );
+    const first = await theirs.dequeue(15, ["a", "b", "c"], randomUUID());
+    // Still open: the rest is free for others.
+    const rest = [...await claim(one, 30), ...await claim(other, 30)];
+
+    expect(first.length).toBe(15);
+    expect(first.map((job) => job.priority)).toEqual(Array(15).fill(1));
+    expect(first.map((job) => job.id)).toEqual(first.map((job) => job.id).sort((x, y) => x - y));
+    expect(rest.length).toBe(45);
+  });
+});
+
+test("of more due jobs than one claim sorts the highest priorities come first, and none is left", async () => {
+  const priorities = Array.from({ length: 3_000 }, (_, n) => n % 100);
+  await queue.queries.enqueue("work", priorities.map(() => null), {
+    priority: priorities,
+    executeAfter: 60_000,
+  });
+  // The higher the priority the shorter they are due.
+  await queue.sql`
+    update ${queue.sql(queue.table)}
+    set created = now() - interval '1 day', execute_after = now() - interval '1 hour' - (100 - priority) * interval '1 minute'`;
+  const worker = claimer("work");
+
+  const first = await claim(worker, 60);
+  expect(first.map((job) => job.priority)).toEqual([...Array(30).fill(99), ...Array(30).fill(98)]);
+  let count = first.length;
+  while (true) {
+    const jobs = await claim(worker, 500);
+    if (jobs.length === 0) break;
+    count += jobs.length;
+  }
+  expect(count).toBe(3_000);
+});
+
+test("due jobs behind more priorities than a claim looks at do not wait for ever", async () => {
+  const priorities = Array.from({ length: 200 }, (_, n) => n + 1);
+  await queue.queries.enqueue("work", priorities.map(() => null), {
+    priority: priorities,
+    executeAfter: { days: 1 },
+  });
+  await queue.queries.enqueue("work", Array(1_500).fill(null), { executeAfter: 60_000 });
+  await queue.sql`
+    update ${queue.sql(queue.table)}
+    set created = created - interval '1 hour', execute_after = now() - interval '1 minute' where priority = 0`;
+
+  const jobs = await claim(claimer("work"), 1_000);
+
+  expect(jobs.length).toBe(1_000);
+});
