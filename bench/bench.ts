@@ -1,7 +1,9 @@
 /** What a workload works with: databases that are filled once and copied for each measurement. */
-import type { Contender, Holdings } from "./peers.ts";
+import type { Sql } from "postgres";
+import { type Contender, type Holdings, OURS } from "./peers.ts";
 import type { Part, ProducerReport } from "./peers/task.ts";
 import { type GivenTask, PeerProcess } from "./process.ts";
+import type { BenchRedis } from "./redis.ts";
 import type { BenchDatabase, BenchServer } from "./server.ts";
 
 /** Named numbers of one measurement, such as `jobsPerSecond`. */
@@ -53,32 +55,57 @@ export interface Filling {
 }
 
 const EMPTY: Filling = { parts: [] };
+/** Where the jobs of one measurement are. */
+export interface Place {
+  readonly dsn: string;
+  /** `undefined` for what is not on PostgreSQL. */
+  readonly sql: Sql | undefined;
+  /** Time that its server has used so far. */
+  cpuMs(): number | undefined;
+  drop(): Promise<void>;
+}
+
 /** Longest time to fill a database. */
 const FILL_MS = 30 * 60_000;
+const INSPECT_MS = 30_000;
+
+/** What a run has at hand. */
+export interface BenchParts {
+  readonly server: BenchServer;
+  readonly redis: BenchRedis | undefined;
+  readonly options: BenchOptions;
+  /** All that can be measured here. */
+  readonly contenders: readonly Contender[];
+  readonly say: (line: string) => void;
+}
 
 /** The surroundings of a run. */
 export class Bench {
   readonly server: BenchServer;
   readonly options: BenchOptions;
-  readonly all: readonly Contender[];
+  readonly contenders: readonly Contender[];
+  readonly #redis: BenchRedis | undefined;
   readonly #say: (line: string) => void;
   /** Filled databases, by what is in them. */
   readonly #templates = new Map<string, BenchDatabase>();
 
-  constructor(
-    server: BenchServer,
-    options: BenchOptions,
-    all: readonly Contender[],
-    say: (line: string) => void,
-  ) {
+  constructor({ server, redis, options, contenders, say }: BenchParts) {
     this.server = server;
     this.options = options;
-    this.all = all;
+    this.contenders = contenders;
+    this.#redis = redis;
     this.#say = say;
   }
 
   get ours(): Contender {
-    return this.all.find(({ peer }) => peer.name === "pgqueuer")!;
+    return this.contenders.find(({ name }) => name === OURS)!;
+  }
+
+  /** Ours, and each peer at its best settings, or those of them that are on PostgreSQL. */
+  best(only: "all" | "postgres" = "all"): Contender[] {
+    return this.contenders.filter(({ name, tuned, peer }) =>
+      (tuned || name === OURS) && (only === "all" || peer.tables !== undefined)
+    );
   }
 
   /** A number of jobs, as small as the run is quick. */
@@ -86,24 +113,41 @@ export class Bench {
     return Math.max(least, Math.round(count * this.options.scale));
   }
 
-  /** A database of the contender with its tables and these jobs. The same jobs are enqueued only once, then copied. */
-  async open(contender: Contender, filling: Filling = EMPTY): Promise<BenchDatabase> {
-    const { peer } = contender;
-    const key = JSON.stringify([peer.name, filling]);
+  /** A place with the contender's tables and these jobs. On PostgreSQL they are enqueued only once, then copied. */
+  async open(contender: Contender, filling: Filling = EMPTY): Promise<Place> {
+    if (contender.peer.tables === undefined) return await this.#openRedis(contender, filling);
+
+    const key = JSON.stringify([contender.peer.name, filling]);
     let template = this.#templates.get(key);
     if (template === undefined) {
       template = await this.server.create();
-      const task = { dsn: template.dsn, tuned: contender.tuned, ...filling };
-      await PeerProcess.run(peer.runtime, peer.file, { ...task, role: "install" });
-      if (filling.parts.length > 0) {
-        const count = filling.parts.reduce((sum, part) => sum + part.count, 0);
-        this.#say(`filling a database of ${peer.name} with ${count} jobs`);
-        await this.produce(contender, { ...task, role: "fill" }, FILL_MS);
-      }
+      await this.#fill(contender, template.dsn, filling);
       await this.server.freeze(template);
       this.#templates.set(key, template);
     }
-    return await this.server.create(template.name);
+    const { dsn, sql, drop } = await this.server.create(template.name);
+    return { dsn, sql, drop, cpuMs: () => this.server.cpuMs() };
+  }
+
+  async #openRedis(contender: Contender, filling: Filling): Promise<Place> {
+    const redis = this.#redis!;
+    await this.#fill(contender, redis.dsn, filling);
+    return {
+      dsn: redis.dsn,
+      sql: undefined,
+      cpuMs: () => redis.cpuMs(),
+      drop: () => Promise.resolve(),
+    };
+  }
+
+  async #fill(contender: Contender, dsn: string, filling: Filling): Promise<void> {
+    const { peer, tuned } = contender;
+    const task = { dsn, tuned, ...filling };
+    await PeerProcess.run(contender.runtime, peer.file, { ...task, role: "install" });
+    const count = filling.parts.reduce((sum, part) => sum + part.count, 0);
+    if (count === 0) return;
+    this.#say(`filling a database of ${peer.name} with ${count} jobs`);
+    await this.produce(contender, { ...task, role: "fill" });
   }
 
   /** Runs a producer to its end. */
@@ -113,7 +157,7 @@ export class Bench {
     timeoutMs: number = FILL_MS,
   ): Promise<ProducerReport> {
     const { peer } = contender;
-    const producer = await PeerProcess.start(peer.runtime, peer.file, task);
+    const producer = await PeerProcess.start(contender.runtime, peer.file, task);
     producer.go();
     return await producer.report<ProducerReport>(timeoutMs);
   }
@@ -128,17 +172,28 @@ export class Bench {
 /** Compares what a contender's tables hold with what they must. */
 export async function checkHoldings(
   contender: Contender,
-  database: BenchDatabase,
+  place: Place,
   wanted: Holdings & { readonly total: number },
 ): Promise<string[]> {
-  const found = await contender.peer.holdings(database.sql);
+  const found = await holdingsOf(contender, place);
   const problems: string[] = [];
   for (const name of ["ready", "deferred", "running", "done"] as const) {
     if (found[name] === null || wanted[name] === null || found[name] === wanted[name]) continue;
     problems.push(`${found[name]} jobs are ${name}, not ${wanted[name]}`);
   }
-  const more = await contender.peer.check?.(database.sql, wanted.done ?? 0, wanted.total);
+  const more = await contender.peer.tables?.check?.(place.sql!, wanted.done ?? 0, wanted.total);
   return problems.concat(more ?? []);
+}
+
+async function holdingsOf({ peer, runtime, tuned }: Contender, place: Place): Promise<Holdings> {
+  if (peer.tables !== undefined) return await peer.tables.holdings(place.sql!);
+  const inspector = await PeerProcess.start(runtime, peer.file, {
+    role: "inspect",
+    dsn: place.dsn,
+    tuned,
+  });
+  inspector.go();
+  return await inspector.report<Holdings>(INSPECT_MS);
 }
 
 /** `count` jobs that are ready at once, numbered from 1. */

@@ -2,11 +2,9 @@
 import type { Sql } from "postgres";
 import type { Runtime } from "./process.ts";
 
-export type PeerName = "pgqueuer" | "graphile-worker" | "pg-boss" | "bullmq" | "pgqueuer-python";
-
 /** What a peer's tables hold. */
 export interface Holdings {
-  /** Jobs that may run now or run. */
+  /** Jobs that may run now and do not. */
   readonly ready: number;
   /** Jobs that wait for their time. */
   readonly deferred: number;
@@ -16,24 +14,27 @@ export interface Holdings {
   readonly done: number | null;
 }
 
-/** A queue on PostgreSQL. */
-export interface Peer {
-  readonly name: PeerName;
-  /** File in `bench/peers/` of its processes. */
-  readonly file: string;
-  readonly runtime: Runtime;
+/** How a queue on PostgreSQL is looked into. */
+export interface Tables {
   /** Whether a job is ready or running: one row with `busy`. Read often, so it must be cheap. */
   readonly busySql: string;
   /** Reads the tables through, to check them. */
   holdings(sql: Sql): Promise<Holdings>;
-  /** Further things that must hold after `done` jobs have ended: a line for each that does not. */
+  /** Further things that must hold after `done` of `total` jobs have ended: a line for each that does not. */
   check?(sql: Sql, done: number, total: number): Promise<string[]>;
 }
 
-const PGQUEUER: Peer = {
-  name: "pgqueuer",
-  file: "pgqueuer_main.ts",
-  runtime: "node",
+/** A queue. */
+export interface Peer {
+  readonly name: string;
+  /** File in `bench/peers/` of its processes. */
+  readonly file: string;
+  readonly runtime: Runtime;
+  /** `undefined` for one that is not on PostgreSQL. */
+  readonly tables: Tables | undefined;
+}
+
+const PGQUEUER_TABLES: Tables = {
   busySql: `SELECT EXISTS (SELECT FROM pgqueuer WHERE status = 'picked')
     OR EXISTS (SELECT FROM pgqueuer WHERE status = 'queued' AND execute_after <= now()) AS busy`,
   async holdings(sql) {
@@ -51,20 +52,79 @@ const PGQUEUER: Peer = {
       SELECT status::text, count(*)::int AS rows, count(DISTINCT job_id)::int AS jobs
       FROM pgqueuer_log GROUP BY status`;
     const wanted: Record<string, number> = { queued: total, picked: done, successful: done };
-    return Object.entries(wanted).flatMap(([status, count]) => {
+    const differing = Object.entries(wanted).flatMap(([status, count]) => {
       const found = rows.find((row) => row.status === status) ?? { rows: 0, jobs: 0 };
       if (found.rows === count && found.jobs === count) return [];
       return [
         `the log has ${found.rows} rows of ${found.jobs} jobs with status ${status}, not ${count}`,
       ];
-    }).concat(
-      rows.filter(({ status }) => !(status in wanted))
-        .map(({ status, rows }) => `the log has ${rows} rows with status ${status}`),
+    });
+    const others = rows.filter(({ status }) => !(status in wanted));
+    return differing.concat(
+      others.map(({ status, rows }) => `the log has ${rows} rows with status ${status}`),
     );
   },
 };
 
-const PEERS: readonly Peer[] = [PGQUEUER];
+const PGQUEUER: Peer = {
+  name: "pgqueuer",
+  file: "pgqueuer_main.ts",
+  runtime: "node",
+  tables: PGQUEUER_TABLES,
+};
+
+const GRAPHILE_WORKER: Peer = {
+  name: "graphile-worker",
+  file: "graphile_worker_main.ts",
+  runtime: "node",
+  tables: {
+    // Jobs that are done are deleted.
+    busySql: `SELECT EXISTS (
+      SELECT FROM graphile_worker._private_jobs WHERE run_at <= now()) AS busy`,
+    async holdings(sql) {
+      const [row] = await sql<[Holdings]>`
+        SELECT count(*) FILTER (WHERE locked_at IS NULL AND run_at <= now())::int AS ready,
+          count(*) FILTER (WHERE locked_at IS NULL AND run_at > now())::int AS deferred,
+          count(*) FILTER (WHERE locked_at IS NOT NULL)::int AS running,
+          null AS done
+        FROM graphile_worker._private_jobs`;
+      return row;
+    },
+  },
+};
+
+const PG_BOSS: Peer = {
+  name: "pg-boss",
+  file: "pg_boss_main.ts",
+  runtime: "node",
+  tables: {
+    busySql: `SELECT EXISTS (SELECT FROM pgboss.job WHERE name LIKE 'bench%'
+      AND state < 'completed' AND start_after <= now()) AS busy`,
+    async holdings(sql) {
+      const [row] = await sql<[Holdings]>`
+        SELECT count(*) FILTER (WHERE state < 'active' AND start_after <= now())::int AS ready,
+          count(*) FILTER (WHERE state < 'active' AND start_after > now())::int AS deferred,
+          count(*) FILTER (WHERE state = 'active')::int AS running,
+          count(*) FILTER (WHERE state = 'completed')::int AS done
+        FROM pgboss.job WHERE name LIKE 'bench%'`;
+      return row;
+    },
+  },
+};
+
+const BULLMQ: Peer = {
+  name: "BullMQ",
+  file: "bullmq_main.ts",
+  runtime: "node",
+  tables: undefined,
+};
+
+const PYTHON_PGQUEUER: Peer = {
+  name: "Python pgqueuer",
+  file: "python_pgqueuer_main.py",
+  runtime: "python",
+  tables: PGQUEUER_TABLES,
+};
 
 /** A peer at one of its settings. */
 export interface Contender {
@@ -73,15 +133,28 @@ export interface Contender {
   readonly peer: Peer;
   readonly tuned: boolean;
   readonly runtime: Runtime;
+  /** Which of our own options it uses. */
+  readonly variant: string;
 }
 
-/** All that can be measured here. */
-export function contenders(): Contender[] {
-  return PEERS.map((peer) => ({
-    name: peer.name,
-    peer,
-    // Ours is measured as it comes.
-    tuned: false,
-    runtime: peer.runtime,
-  }));
+/** The name under which we are in the tables. We are measured as we come: there is nothing to tune. */
+export const OURS = "pgqueuer";
+
+export const CONTENDERS: readonly Contender[] = [
+  contender(PGQUEUER, false),
+  ...[GRAPHILE_WORKER, PG_BOSS, PYTHON_PGQUEUER].flatMap((peer) => [
+    contender(peer, true),
+    contender(peer, false),
+  ]),
+  contender(BULLMQ, true),
+];
+
+function contender(peer: Peer, tuned: boolean): Contender {
+  const name = tuned ? `${peer.name} tuned` : peer.name;
+  return { name, peer, tuned, runtime: peer.runtime, variant: "" };
+}
+
+/** Ours on another runtime, or with another option. */
+export function variantOf(ours: Contender, name: string, variant: Partial<Contender>): Contender {
+  return { ...ours, name: `${OURS}${name}`, ...variant };
 }

@@ -26,7 +26,7 @@ process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 export function nodeProgram(): string {
   const modules = join(BENCH, "node_modules");
   const names = existsSync(modules) ? readdirSync(modules) : [];
-  const own = names.find((name) => /^node-(linux|darwin|win)-/.test(name));
+  const own = names.find((name) => /^node-(bin-)?(linux|darwin)-/.test(name));
   return own === undefined ? process.execPath : join(modules, own, "bin", "node");
 }
 
@@ -65,6 +65,7 @@ const USUAL: Omit<Task, "role" | "dsn"> = {
   handler: "count",
   sleepMs: 0,
   concurrency: 0,
+  sampleEvery: 1,
   marks: [],
 };
 

@@ -7,7 +7,8 @@ import process from "node:process";
 import { Bench, type Sample, type Workload } from "./bench.ts";
 import { describeMachine } from "./cpu.ts";
 import { BenchUsageError, readOptions, type RunOptions, USAGE } from "./options.ts";
-import { type Contender, contenders } from "./peers.ts";
+import { findContenders } from "./contenders.ts";
+import type { Contender } from "./peers.ts";
 import {
   type ContenderResult,
   type RunResult,
@@ -41,45 +42,45 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    // The server ends with this process, and so do the peers.
+    // The servers end with this process, and so do the peers.
     process.once(signal, () => process.exit(130));
   }
+  const begun = performance.now();
+  const found = await findContenders(options.peers, say);
   const server = await BenchServer.start(say);
   try {
-    const result = await run(server, options);
+    const bench = new Bench({ ...found, server, options, say });
+    const workloads: WorkloadResult[] = [];
+    for (const workload of choose(options)) {
+      const chosen = workload.contenders(bench).filter(({ name }) => matches(options.peers, name));
+      if (chosen.length === 0) continue;
+      workloads.push(await measureAll(bench, workload, chosen, options.rounds));
+    }
+    const result: RunResult = {
+      date: new Date().toISOString(),
+      machine: describeMachine(),
+      versions: { PostgreSQL: server.version, ...found.versions },
+      server: SERVER_SETTINGS,
+      kind: options.soak ? "soak" : options.quick ? "quick" : "full",
+      rounds: options.rounds,
+      scale: options.scale,
+      seconds: Math.round((performance.now() - begun) / 1_000),
+      workloads,
+      targets: judge(workloads),
+      skipped: found.skipped,
+    };
     const whole = !options.quick && options.only.length === 0 && options.peers.length === 0;
-    const name = whole ? "latest" : "partial";
-    say(`written to ${writeResult(`${name}.json`, `${JSON.stringify(result, null, 1)}\n`)}`);
+    const path = writeResult(
+      `${whole ? "latest" : "partial"}.json`,
+      `${JSON.stringify(result, null, 1)}\n`,
+    );
+    say(`written to ${path}`);
     print(options.json ? JSON.stringify(result) : renderTable(result));
     return problemsOf(result).length === 0 ? 0 : 1;
   } finally {
     await server.stop();
+    found.redis?.stop();
   }
-}
-
-async function run(server: BenchServer, options: RunOptions): Promise<RunResult> {
-  const begun = performance.now();
-  const all = contenders();
-  const bench = new Bench(server, options, all, say);
-  const workloads: WorkloadResult[] = [];
-  for (const workload of choose(options)) {
-    const chosen = workload.contenders(bench).filter(({ name }) => matches(options.peers, name));
-    if (chosen.length === 0) continue;
-    workloads.push(await measureAll(bench, workload, chosen, options.rounds));
-  }
-  return {
-    date: new Date().toISOString(),
-    machine: describeMachine(),
-    versions: { PostgreSQL: server.version, Node: process.version.slice(1) },
-    server: SERVER_SETTINGS,
-    kind: options.soak ? "soak" : options.quick ? "quick" : "full",
-    rounds: options.rounds,
-    scale: options.scale,
-    seconds: Math.round((performance.now() - begun) / 1_000),
-    workloads,
-    targets: judge(workloads),
-    skipped: [],
-  };
 }
 
 /** Each contender once in each round, so that whatever else the machine does falls on all of them alike. */

@@ -1,4 +1,5 @@
 /** A run as text, for a terminal. */
+import { OURS } from "./peers.ts";
 import type { ContenderResult, RunResult, WorkloadResult } from "./results.ts";
 import type { Spread } from "./summary.ts";
 
@@ -40,7 +41,7 @@ function workloadLines(workload: WorkloadResult): string[] {
   const parameters = Object.entries(workload.parameters)
     .map(([name, value]) => `${name} ${typeof value === "number" ? count(value) : value}`);
   const width = Math.max(...workload.results.map(({ contender }) => contender.length));
-  const ours = workload.results.find(({ contender }) => contender === "pgqueuer");
+  const ours = workload.results.find(({ contender }) => contender === OURS);
   return [
     `${workload.title} (${workload.name}: ${parameters.join(", ")})`,
     ...workload.results.map((result) =>
@@ -58,7 +59,7 @@ function resultLine(
   if (main === undefined) return "failed";
   const parts = [`${spread(main)} ${unit}`.padEnd(34)];
   const own = ours?.figures[figure]?.median;
-  if (contender !== "pgqueuer" && own !== undefined) {
+  if (contender !== OURS && own !== undefined) {
     parts.push(`pgqueuer is ${(own / main.median).toPrecision(3)} ×`.padEnd(22));
   }
   for (const [name, value] of Object.entries(figures)) {

@@ -1,4 +1,5 @@
 /** What must be reached, as ratios of one run. */
+import { OURS } from "./peers.ts";
 import type { WorkloadResult } from "./results.ts";
 
 /** One figure of a run. */
@@ -94,7 +95,7 @@ export interface Reached {
 
 /** Compares a run with the targets. Those whose figures the run does not have are left out. */
 export function judge(workloads: readonly WorkloadResult[]): Reached[] {
-  const find = ({ workload, contender = "pgqueuer", figure = "jobsPerSecond" }: Place) =>
+  const find = ({ workload, contender = OURS, figure = "jobsPerSecond" }: Place) =>
     workloads.find(({ name }) => name === workload)
       ?.results.find((result) => result.contender === contender)?.figures[figure]?.median;
   return TARGETS.flatMap(({ what, against, least, most, goal, title }) => {

@@ -7,8 +7,10 @@ import {
   Counter,
   entrypointOf,
   fill,
+  offer,
   readTask,
   say,
+  type SendBatch,
   single,
   type Task,
   told,
@@ -29,6 +31,9 @@ switch (task.role) {
     break;
   case "trickle":
     await withQueries(1, (queries) => begin(() => trickle(task, sendOne(queries))));
+    break;
+  case "offer":
+    await withQueries(1, (queries) => begin(() => offer(task, sendBatch(queries))));
     break;
   case "work":
     await work();
@@ -52,12 +57,12 @@ async function withQueries(
   await sql.end();
 }
 
-function sendBatch(queries: Queries) {
-  return async (numbers: readonly number[], delayMs: number): Promise<void> => {
+function sendBatch(queries: Queries): SendBatch {
+  return async (numbers, delayMs, calledAt) => {
     const entrypoint = task.entrypoints === 1
       ? entrypointOf(task, 0)
       : numbers.map((number) => entrypointOf(task, number));
-    const payloads = numbers.map((number) => bytesPayload(task, number));
+    const payloads = numbers.map((number) => bytesPayload(task, number, calledAt));
     await queries.enqueue(
       entrypoint,
       payloads,

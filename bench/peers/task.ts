@@ -15,12 +15,19 @@ export interface Part {
   readonly delayMs: number;
 }
 
-/** How a job's handler spends its time. */
+/** Enqueues jobs in one call. */
+export type SendBatch = (
+  numbers: readonly number[],
+  delayMs: number,
+  calledAt: number,
+) => Promise<void>;
+
+/** How a job's handler spends its time: "latency" notes when it began. */
 export type HandlerKind = "count" | "sleep" | "latency";
 
 /** What one process is to do. */
 export interface Task {
-  readonly role: "install" | "fill" | "single" | "trickle" | "offer" | "work";
+  readonly role: "install" | "inspect" | "fill" | "single" | "trickle" | "offer" | "work";
   /** Where the jobs are. */
   readonly dsn: string;
   /** Whether to use the settings that are best for throughput, or those that a user gets who sets none. */
@@ -50,6 +57,8 @@ export interface Task {
   readonly sleepMs: number;
   /** Most handlers at a time; `0`: what the settings say. */
   readonly concurrency: number;
+  /** Of the handler "latency": notes each so manieth job. */
+  readonly sampleEvery: number;
   /** Numbers of jobs after which the time is noted. */
   readonly marks: readonly number[];
 }
@@ -112,6 +121,8 @@ export function told(word: "go" | "stop"): Promise<void> {
   });
 }
 
+/** How long "offer" lets jobs gather. */
+const OFFER_MS = 10;
 /** How often a worker says what it has done. */
 const TALLY_MS = 20;
 
@@ -146,7 +157,7 @@ export class Counter {
       const begunAt = performance.now();
       await new Promise((resolve) => setTimeout(resolve, task.sleepMs));
       this.busyMs += performance.now() - begunAt;
-    } else if (task.handler === "latency") {
+    } else if (task.handler === "latency" && number % task.sampleEvery === 0) {
       this.starts.push([number, calledAt, now()]);
     }
   }
@@ -166,18 +177,31 @@ export class Counter {
 }
 
 /** Enqueues in slices: `send` gets the numbers of the jobs of each. */
-export async function fill(
-  task: Task,
-  send: (numbers: readonly number[], delayMs: number) => Promise<void>,
-): Promise<ProducerReport> {
+export async function fill(task: Task, send: SendBatch): Promise<ProducerReport> {
   const begunAt = now();
   for (const { first, count, delayMs } of task.parts) {
     for (let done = 0; done < count; done += task.batch) {
-      const size = Math.min(task.batch, count - done);
-      await send(Array.from({ length: size }, (_, index) => first + done + index), delayMs);
+      await send(numbers(first + done, Math.min(task.batch, count - done)), delayMs, 0);
     }
   }
   return { begunAt, endedAt: now(), calls: [] };
+}
+
+/** Enqueues at a fixed rate, whether or not anybody takes the jobs. Late if the database cannot keep up. */
+export async function offer(task: Task, send: SendBatch): Promise<ProducerReport> {
+  const begunAt = now();
+  for (let done = 0; done < task.count;) {
+    const due = Math.min(task.count, Math.floor((now() - begunAt) / 1_000 * task.rate));
+    const size = Math.min(task.batch, due - done);
+    if (size > 0) await send(numbers(task.first + done, size), 0, now());
+    done += Math.max(0, size);
+    if (due - done < task.batch) await new Promise((resolve) => setTimeout(resolve, OFFER_MS));
+  }
+  return { begunAt, endedAt: now(), calls: [] };
+}
+
+function numbers(first: number, count: number): number[] {
+  return Array.from({ length: count }, (_, index) => first + index);
 }
 
 /** Enqueues one job at a time in each of `callers` loops. */

@@ -15,7 +15,7 @@ function drainBy(workers: number): Workload {
     unit: "jobs/s",
     better: "more",
     parameters: (bench) => ({ jobs: bench.scaled(JOBS, LEAST), workers }),
-    contenders: (bench) => bench.all,
+    contenders: (bench) => bench.options.quick ? bench.best() : bench.contenders,
     measure: (bench, contender) =>
       drain(bench, contender, {
         filling: { parts: [ready(bench.scaled(JOBS, LEAST))] },

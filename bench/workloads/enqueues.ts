@@ -12,27 +12,27 @@ async function measure(
   jobs: number,
   order: Order,
 ): Promise<Sample> {
-  const database = await bench.open(contender);
+  const place = await bench.open(contender);
   try {
-    const before = bench.server.cpuMs();
+    const before = place.cpuMs();
     const { begunAt, endedAt } = await bench.produce(contender, {
       ...order,
-      dsn: database.dsn,
+      dsn: place.dsn,
       tuned: contender.tuned,
     });
-    const after = bench.server.cpuMs();
+    const after = place.cpuMs();
     const seconds = (endedAt - begunAt) / 1_000;
     const figures = {
       jobsPerSecond: jobs / seconds,
       seconds,
       ...(before === undefined || after === undefined
         ? {}
-        : { postgresCpuUs: (after - before) * 1_000 / jobs }),
+        : { serverCpuUs: (after - before) * 1_000 / jobs }),
     };
     const holdings = { ready: jobs, deferred: 0, running: 0, done: 0, total: jobs };
-    return { figures, problems: await checkHoldings(contender, database, holdings) };
+    return { figures, problems: await checkHoldings(contender, place, holdings) };
   } finally {
-    await database.drop();
+    await place.drop();
   }
 }
 
@@ -47,7 +47,7 @@ const bulk: Workload = {
   name: "bulk-enqueue",
   title: "bulk enqueue by 1,000",
   parameters: (bench) => ({ jobs: bench.scaled(BULK, 5_000), batch: 1_000 }),
-  contenders: (bench) => bench.all.filter(({ peer, tuned }) => tuned || peer.name === "pgqueuer"),
+  contenders: (bench) => bench.best(),
   measure: (bench, contender) => {
     const jobs = bench.scaled(BULK, 5_000);
     return measure(bench, contender, jobs, { role: "fill", parts: [ready(jobs)], batch: 1_000 });
@@ -59,7 +59,7 @@ const single: Workload = {
   name: "single-enqueue",
   title: "single enqueue, 10 callers in one process",
   parameters: (bench) => ({ jobs: bench.scaled(SINGLE, 1_000), callers: CALLERS }),
-  contenders: bulk.contenders,
+  contenders: (bench) => bench.best(),
   measure: (bench, contender) => {
     const count = bench.scaled(SINGLE, 1_000);
     const order: Order = { role: "single", first: 1, count, callers: CALLERS };

@@ -19,15 +19,15 @@ export const latency: Workload = {
   unit: "ms",
   better: "less",
   parameters: (bench) => ({ jobs: bench.scaled(JOBS, 150), pauseMs: PAUSE_MS }),
-  contenders: (bench) => bench.all.filter(({ peer, tuned }) => tuned || peer.name === "pgqueuer"),
+  contenders: (bench) => bench.best(),
   measure,
 };
 
 async function measure(bench: Bench, contender: Contender): Promise<Sample> {
   const count = bench.scaled(JOBS, 150) + WARM_UP;
   const { peer, tuned } = contender;
-  const database = await bench.open(contender);
-  const common = { dsn: database.dsn, tuned } as const;
+  const place = await bench.open(contender, { parts: [], variant: "notify" });
+  const common = { dsn: place.dsn, tuned } as const;
   const worker = await PeerProcess.start(contender.runtime, peer.file, {
     ...common,
     role: "work",
@@ -63,12 +63,12 @@ async function measure(bench: Bench, contender: Contender): Promise<Sample> {
     const wanted = { ready: 0, deferred: 0, running: 0, done: count, total: count };
     return {
       figures,
-      problems: problems.concat(await checkHoldings(contender, database, wanted)),
+      problems: problems.concat(await checkHoldings(contender, place, wanted)),
     };
   } catch (error) {
     worker.kill();
     throw error;
   } finally {
-    await database.drop();
+    await place.drop();
   }
 }

@@ -21,14 +21,14 @@ export const sqlFloor: Workload = {
   contenders: (bench) => [bench.ours],
   async measure(bench, contender) {
     const jobs = bench.scaled(JOBS, LEAST);
-    const database = await bench.open(contender, { parts: [ready(jobs)] });
+    const place = await bench.open(contender, { parts: [ready(jobs)] });
     try {
-      await database.sql.unsafe(PROCEDURE);
-      const before = bench.server.cpuMs();
+      await place.sql!.unsafe(PROCEDURE);
+      const before = place.cpuMs();
       const begunAt = performance.now();
-      await database.sql.unsafe(`CALL bench_floor(${BATCH})`);
+      await place.sql!.unsafe(`CALL bench_floor(${BATCH})`);
       const seconds = (performance.now() - begunAt) / 1_000;
-      const after = bench.server.cpuMs();
+      const after = place.cpuMs();
       const wanted = { ready: 0, deferred: 0, running: 0, done: jobs, total: jobs };
       return {
         figures: {
@@ -36,12 +36,12 @@ export const sqlFloor: Workload = {
           seconds,
           ...(before === undefined || after === undefined
             ? {}
-            : { postgresCpuUs: (after - before) * 1_000 / jobs }),
+            : { serverCpuUs: (after - before) * 1_000 / jobs }),
         },
-        problems: await checkHoldings(contender, database, wanted),
+        problems: await checkHoldings(contender, place, wanted),
       };
     } finally {
-      await database.drop();
+      await place.drop();
     }
   },
 };
