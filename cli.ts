@@ -7,6 +7,6 @@
 import process from "node:process";
 import { exit, main } from "./src/cli/main.ts";
 
-export type { FactoryContext } from "./src/cli/factory.ts";
+export type { FactoryContext } from "./src/worker_factory.ts";
 
 await exit(await main(process.argv.slice(2), import.meta.url));

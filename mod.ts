@@ -34,6 +34,14 @@ export type { Logger } from "./src/logger.ts";
 export type { EnqueueBatchOptions, EnqueueOptions, NewJob, OnConflict } from "./src/new_job.ts";
 export { PgQueuer, type PgQueuerOptions } from "./src/pg_queuer.ts";
 export { type RetryOptions, RetryRequested } from "./src/retry.ts";
+export { runWorker, type RunWorkerOptions } from "./src/run_worker.ts";
+export type { Restart } from "./src/supervisor.ts";
+export type {
+  FactoryContext,
+  HeldWorker,
+  RunnableWorker,
+  WorkerFactory,
+} from "./src/worker_factory.ts";
 export type { EntrypointOptions } from "./src/worker/entrypoint.ts";
 export type { FailedJob, LogStatistics, QueueSize, RequeueResult } from "./src/queries/log.ts";
 export { Queries } from "./src/queries/queries.ts";

@@ -27,3 +27,23 @@ export function reconnectDelayMs(failures: number, random: number = Math.random(
 export function lockedPollMs(looks: number, random: number = Math.random()): number {
   return Math.min(LOCKED_POLL_MS.last, LOCKED_POLL_MS.first * 2 ** (looks - 1)) * (1 - random / 2);
 }
+
+/**
+ * How long to wait before a failed worker is made again: doubles with each failure up to `maxMs`, less a random part of
+ * up to a half.
+ *
+ * @param failures Failures in a row; `1` after the first.
+ * @param initialMs Wait after the first failure.
+ * @param maxMs Longest wait.
+ * @param random From 0 to 1.
+ */
+export function restartDelayMs(
+  failures: number,
+  initialMs: number,
+  maxMs: number,
+  random: number = Math.random(),
+): number {
+  // Nothing doubles to nothing, and a worker that fails at once would keep a processor busy.
+  const firstMs = failures === 1 ? initialMs : Math.max(initialMs, INITIAL_MS);
+  return Math.min(maxMs, firstMs * 2 ** (failures - 1)) * (1 - random / 2);
+}

@@ -1,7 +1,7 @@
 import { Cron, type MissedFires } from "./cron.ts";
 import { type Duration, toMs } from "./duration.ts";
 import type { Logger } from "./logger.ts";
-import { knownOptions, nonEmptyText, oneOf, shown } from "./validate.ts";
+import { flag, knownOptions, nonEmptyText, oneOf, shown } from "./validate.ts";
 
 /** Options for {@linkcode PgQueuer.schedule}. */
 export interface ScheduleOptions {
@@ -176,11 +176,4 @@ function resolveSchedule(
     overlap,
     handler: handler ?? null,
   };
-}
-
-function flag(name: string, value: unknown): boolean {
-  if (value === undefined || typeof value === "boolean") return value ?? false;
-  throw new TypeError(
-    `Cannot use "${name}" as it must be true or false: current value is ${shown(value)}`,
-  );
 }

@@ -79,6 +79,24 @@ export function oneOf<const T extends string>(
   );
 }
 
+/** Throws unless `value` is true, false or not given; that counts as false. */
+export function flag(name: string, value: unknown): boolean {
+  if (value === undefined || typeof value === "boolean") return value ?? false;
+  throw new TypeError(
+    `Cannot use "${name}" as it must be true or false: current value is ${shown(value)}`,
+  );
+}
+
+/** Throws unless `value` is an `AbortSignal` or not given. By shape, as a runtime may have several classes of it. */
+export function abortSignal(name: string, value: unknown): AbortSignal | undefined {
+  const { addEventListener, aborted } = (value ?? {}) as Partial<AbortSignal>;
+  const is = typeof addEventListener === "function" && typeof aborted === "boolean";
+  if (value === undefined || is) return value as AbortSignal | undefined;
+  throw new TypeError(
+    `Cannot use "${name}" as it must be an AbortSignal: current value is ${shown(value)}`,
+  );
+}
+
 /** Throws if `options` is no object or has a key that is not in `known`: a misspelt option must not be ignored. */
 export function knownOptions(name: string, options: object, known: readonly string[]): void {
   if (typeof options !== "object" || options === null || Array.isArray(options)) {

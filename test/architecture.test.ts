@@ -36,7 +36,11 @@ const LAYERS:
     [2, "SQL, drivers and clients", /^src\/(sql\/|drivers\/|clients\/|driver\.ts$)/],
     [3, "queries", /^src\/queries\//],
     [4, "worker", /^src\/worker\//],
-    [5, "what users hold", ["src/pg_queuer.ts", "src/get_queue.ts", "mod.ts"]],
+    [5, "what users hold", [
+      ...["pg_queuer", "get_queue", "run_worker", "supervisor", "worker_factory"]
+        .map((name) => `src/${name}.ts`),
+      "mod.ts",
+    ]],
     [6, "command line", /^(src\/cli\/|cli\.ts$)/],
   ];
 

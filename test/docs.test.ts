@@ -111,6 +111,7 @@ test("every block of the README runs", async () => {
     "sh",
     "enqueue.ts",
     "limits.ts",
+    "service.ts",
     "follow.ts",
     "schedules.ts",
     "tasks.test.ts",
@@ -120,6 +121,11 @@ test("every block of the README runs", async () => {
   );
 
   for (const line of shell) await runShellLine(line);
+  // Before there are jobs that it would run.
+  const service = start(join(folder, "service.ts"), []);
+  await until("it runs", () => service.output().includes(" runs index_article"));
+  process.kill(service.child.pid!, "SIGTERM");
+  expect(`${await service.code}\n${service.output()}`).toMatch(/^0\n/);
   const enqueued = await succeed(join(folder, "enqueue.ts"));
   await succeed(join(root, "cli.ts"), ["run", `${folder}/limits.ts:main`, "--mode", "drain"]);
   const followed = await succeed(join(folder, "follow.ts"));

@@ -9,10 +9,10 @@ import { chooseSettings } from "./connection.ts";
 import { DevWorker } from "./dev_worker.ts";
 import { type EmbeddedPostgres, startEmbeddedPostgres } from "./embedded_postgres.ts";
 import { locateModule, parseFactoryReference } from "./factory_reference.ts";
-import { readFlags } from "./flags.ts";
+import { flagOf, readFlags } from "./flags.ts";
 import { createLog } from "./log.ts";
 import { wantsJson } from "./output.ts";
-import { FACTORY_ARGS, RUN_FLAGS } from "./run_command.ts";
+import { FACTORY_ARGS, RUN_FLAG_NAMES, RUN_FLAGS } from "./run_command.ts";
 import { SourceWatcher } from "./source_watcher.ts";
 import { StopSignals } from "./stop_signals.ts";
 
@@ -182,24 +182,12 @@ function watchedFolders(factory: string, cwd: string): string[] {
 
 function readRunFlags(flags: Input["flags"]): ReturnType<typeof readFlags<"logLevel">> {
   // All are checked here, so that a mistake is said before a server is started.
-  return readFlags(flags, [
-    "dequeueTimeout",
-    "batchSize",
-    "heartbeatTimeout",
-    "maxConcurrentTasks",
-    "retention",
-    "shutdownTimeout",
-    "mode",
-    "logLevel",
-  ]);
+  return readFlags(flags, RUN_FLAG_NAMES);
 }
 
 /** The command line of the worker. */
 function workerArgs({ args: [factory, ...rest], flags }: Input): string[] {
   const given = Object.entries(flags).filter(([, value]) => value !== undefined)
-    .map(([name, value]) => {
-      const flag = `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-      return value === true ? flag : `${flag}=${value}`;
-    });
+    .map(([name, value]) => value === true ? flagOf(name) : `${flagOf(name)}=${value}`);
   return ["run", factory!, ...given, "--", ...rest];
 }

@@ -6,7 +6,7 @@ import { STOP_WITH_STDIN } from "./run_command.ts";
 /** How long handlers may go on after a file has changed or Ctrl-C, before they are aborted. */
 const PATIENCE_MS = 3_000;
 
-/** How long an aborted worker may take before it is killed. `pgq run` ends by itself after two seconds. */
+/** How long an aborted worker may take before it is killed. `pgq run` ends by itself after three seconds. */
 const KILL_MS = 4_000;
 
 /** The worker of `pgq dev`: a process that runs `pgq run`. */

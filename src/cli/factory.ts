@@ -1,34 +1,9 @@
-import type { Duration } from "../duration.ts";
-import type { Settings } from "../settings.ts";
 import { shown } from "../validate.ts";
-import type { RunOptions } from "../worker/run_options.ts";
+import { type FactoryContext, type HeldWorker, isWorker, workerIn } from "../worker_factory.ts";
 import { CliError } from "./command.ts";
 import { explainKnownError } from "./explain_error.ts";
 import { type FactoryReference, locateModule } from "./factory_reference.ts";
 import { importFactory, stackOf } from "./import_factory.ts";
-
-/** What `pgq run` and `pgq dev` call a factory with. */
-export interface FactoryContext {
-  /** What stood behind `--`. */
-  readonly args: readonly string[];
-  /** The database that the command line or the environment names, in a form that every client reads. */
-  readonly dsn: string | undefined;
-  /** Names of the tables, to pass to `new PgQueuer(driver, settings)`. */
-  readonly settings: Settings;
-}
-
-/** The part of a `PgQueuer` that is used. By shape, as the package may be loaded twice: by us and by the factory. */
-export interface RunnableWorker {
-  run(options?: RunOptions): Promise<void>;
-  stop(options?: { timeout?: Duration }): Promise<void>;
-}
-
-/** What a factory gave. */
-export interface MadeWorker {
-  readonly pgq: RunnableWorker;
-  /** Does what the factory left to be done after the run. */
-  cleanUp(): Promise<void>;
-}
 
 const RIGHT_FORM = `Write it like this:
 
@@ -43,38 +18,66 @@ const RIGHT_FORM = `Write it like this:
 or as "async function*" with "yield pgq" and what is to be done after the run,
 or return an object with "pgq" and [Symbol.asyncDispose]().`;
 
+/** What stands for a factory in a module. */
+export interface LoadedFactory {
+  /** Whether it can be called again, for another worker. */
+  readonly again: boolean;
+  /**
+   * Makes a worker.
+   *
+   * @throws {CliError} If it throws, gives something else, or throws while it cleans up.
+   */
+  make(context: FactoryContext): Promise<HeldWorker>;
+}
+
 /**
- * Imports the module of a factory and calls it.
+ * Imports the module of a factory.
  *
- * @throws {CliError} If there is no such file or export, it throws, or gives something else.
+ * @throws {CliError} If there is no such file or export, or it throws.
  */
-export async function makeWorker(
-  reference: FactoryReference,
-  context: FactoryContext,
+export async function loadFactory(
+  { module, exportName }: FactoryReference,
   cwd: string,
-): Promise<MadeWorker> {
-  const { module, exportName } = reference;
+): Promise<LoadedFactory> {
   const namespace = await importFactory(locateModule(module, cwd), module);
   const { name, value } = findExport(namespace, module, exportName);
-  try {
-    const made = typeof value === "function" ? await value(context) : await value;
-    const worker = await unwrap(made);
-    if (worker !== undefined) return worker;
-    throw new CliError(
-      `Cannot run "${module}" as its export "${name}" ${
-        typeof value === "function" ? "gives" : "is"
-      } ${shown(made)}: it must give a PgQueuer`,
-      { details: RIGHT_FORM },
-    );
-  } catch (error) {
-    if (error instanceof CliError) throw error;
-    const known = explainKnownError(error);
-    if (known !== undefined) throw new CliError(known, { cause: error });
-    throw new CliError(`Cannot run "${module}" as its export "${name}" throws:`, {
-      cause: error,
-      details: stackOf(error),
-    });
-  }
+  const again = typeof value === "function";
+  const what = `Cannot run "${module}" as its export "${name}"`;
+  return {
+    again,
+    async make(context) {
+      let made: unknown;
+      let worker: HeldWorker | undefined;
+      try {
+        made = await (again ? value(context) : value);
+        worker = await workerIn(made);
+      } catch (error) {
+        const known = explainKnownError(error);
+        if (known !== undefined) throw new CliError(known, { cause: error });
+        throw new CliError(`${what} throws:`, { cause: error, details: stackOf(error) });
+      }
+      if (worker !== undefined) return explained(worker);
+      const wrong = `${what} ${again ? "gives" : "is"} ${shown(made)}: it must give a PgQueuer`;
+      throw new CliError(wrong, { cause: new TypeError(wrong), details: RIGHT_FORM });
+    },
+  };
+}
+
+/** The same worker, whose clean-up says what it is where it fails. */
+function explained(worker: HeldWorker): HeldWorker {
+  return {
+    pgq: worker.pgq,
+    async [Symbol.asyncDispose]() {
+      try {
+        await worker[Symbol.asyncDispose]();
+      } catch (error) {
+        throw new CliError("Cannot clean up as the factory throws after the run:", {
+          cause: error,
+          details: stackOf(error),
+        });
+      }
+    },
+  };
 }
 
 function findExport(
@@ -117,36 +120,4 @@ function exportsOf(namespace: Record<string, unknown>): Record<string, unknown> 
   }
   const inside = whole as Record<string, unknown>;
   return { ...named, ...inside };
-}
-
-function isWorker(value: unknown): value is RunnableWorker {
-  const { run, stop, entrypoint } = (value ?? {}) as Record<string, unknown>;
-  return [run, stop, entrypoint].every((method) => typeof method === "function");
-}
-
-/** Finds the worker in what a factory gave. */
-async function unwrap(made: unknown): Promise<MadeWorker | undefined> {
-  if (isWorker(made)) return { pgq: made, cleanUp: () => Promise.resolve() };
-  if (typeof made !== "object" || made === null) return undefined;
-
-  const { next } = made as Partial<AsyncGenerator>;
-  if (Symbol.asyncIterator in made && typeof next === "function") {
-    const generator = made as AsyncGenerator;
-    const { value, done } = await generator.next();
-    if (done === true || !isWorker(value)) return undefined;
-    return {
-      pgq: value,
-      async cleanUp() {
-        // Not return(): it would pass over what follows the yield, unless that is in a finally block.
-        const { done } = await generator.next();
-        if (done !== true) await generator.return(undefined);
-      },
-    };
-  }
-
-  const holder = made as { pgq?: unknown } & Partial<AsyncDisposable>;
-  if (isWorker(holder.pgq) && typeof holder[Symbol.asyncDispose] === "function") {
-    return { pgq: holder.pgq, cleanUp: async () => await holder[Symbol.asyncDispose]?.() };
-  }
-  return undefined;
 }

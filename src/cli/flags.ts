@@ -64,6 +64,13 @@ const headersObject = z.string().transform(
   },
 );
 
+/** Other names of levels, those of the Python project among them. */
+const LEVEL_NAMES: Readonly<Record<string, LogLevel>> = {
+  fatal: "critical",
+  notset: "debug",
+  warn: "warning",
+};
+
 /** What the flags mean, by their camelCase name. Durations are milliseconds. */
 interface FlagTypes {
   readonly durability: Durability;
@@ -81,6 +88,8 @@ interface FlagTypes {
   readonly retention: number;
   readonly shutdownTimeout: number;
   readonly mode: "continuous" | "drain";
+  readonly restartOnFailure: boolean;
+  readonly restartDelay: number;
   readonly logLevel: LogLevel;
   readonly status: readonly JobStatus[];
   readonly entrypoint: string;
@@ -113,8 +122,10 @@ const SCHEMAS: { readonly [Name in keyof FlagTypes]: z.ZodType<FlagTypes[Name]> 
   newerThan: seconds("not zero"),
   limit: wholeNumber(1),
   payload: z.boolean(),
+  restartOnFailure: z.boolean(),
+  restartDelay: seconds("or zero"),
   logLevel: z.string()
-    .transform((value) => value.toLowerCase().replace(/^warn$/, "warning"))
+    .transform((value) => LEVEL_NAMES[value.toLowerCase()] ?? value.toLowerCase())
     .pipe(z.enum(LEVELS, { error: `one of ${LEVELS.join(", ")}` })),
 };
 
@@ -146,6 +157,7 @@ export function readFlags<const Name extends keyof FlagTypes>(
   return values as FlagValues<Name>;
 }
 
-function flagOf(name: string): string {
+/** How a flag is written, from its camelCase name. */
+export function flagOf(name: string): string {
   return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }

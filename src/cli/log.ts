@@ -1,7 +1,7 @@
 import type { Logger } from "../logger.ts";
 
-/** From the one that says most to the one that says least. */
-export const LEVELS = ["debug", "info", "warning", "error"] as const;
+/** From the one that says most to the one that says nothing: no line of ours is critical. */
+export const LEVELS = ["debug", "info", "warning", "error", "critical"] as const;
 
 /** How much is written. */
 export type LogLevel = typeof LEVELS[number];

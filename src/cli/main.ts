@@ -1,11 +1,11 @@
 import process from "node:process";
-import { CliError, type Command, type Surroundings, UsageError } from "./command.ts";
+import { type Command, type Surroundings, UsageError } from "./command.ts";
 import { cancel, requeue } from "./change_commands.ts";
 import { readCommandLine } from "./commander.ts";
 import { dev } from "./dev_command.ts";
-import { explainError, hidePasswords } from "./explain_error.ts";
 import { failed, ls } from "./list_commands.ts";
 import { queue } from "./queue_command.ts";
+import { reportOf, wantsStacks } from "./report.ts";
 import { run } from "./run_command.ts";
 import { install, uninstall, verify } from "./schema_commands.ts";
 import { show } from "./show_command.ts";
@@ -58,15 +58,15 @@ export async function runCommandLine(
   surroundings: Surroundings,
 ): Promise<number> {
   const { env, print, say } = surroundings;
-  let debug = isOn(env.PGQ_DEBUG);
+  let debug = wantsStacks(env);
   try {
     const version = packageVersion(import.meta.url);
     const asked = await readCommandLine(argv, { version, commands: COMMANDS, print, say });
     if (asked === undefined) return 0;
-    debug ||= String(asked.input.flags.logLevel).toLowerCase() === "debug";
+    debug = wantsStacks(env, asked.input.flags.logLevel);
     return await asked.command.run(asked.input, surroundings);
   } catch (error) {
-    say(hidePasswords(report(error, debug)));
+    say(reportOf(error, debug));
     return error instanceof UsageError ? 2 : 1;
   }
 }
@@ -77,29 +77,9 @@ export async function exit(code: number): Promise<never> {
   process.exit(code);
 }
 
-function report(error: unknown, debug: boolean): string {
-  const isOurs = error instanceof UsageError || error instanceof CliError;
-  const line = isOurs ? error.message : explainError(error);
-  const stack = error instanceof Error ? stackWithCauses(error) : undefined;
-  if (debug) return stack === undefined ? line : `${line}\n${stack}`;
-  if (error instanceof CliError && error.details !== undefined) return `${line}\n${error.details}`;
-  return line;
-}
-
-function stackWithCauses(error: Error): string {
-  const stack = error.stack ?? String(error);
-  return error.cause instanceof Error
-    ? `${stack}\nCaused by: ${stackWithCauses(error.cause)}`
-    : stack;
-}
-
 function flushed(stream: NodeJS.WritableStream): Promise<void> {
   return new Promise((resolve) => {
     stream.once("error", () => resolve());
     stream.write("", () => resolve());
   });
-}
-
-function isOn(value: string | undefined): boolean {
-  return value !== undefined && !/^(|0|false|no|off)$/i.test(value);
 }

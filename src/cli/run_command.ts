@@ -1,15 +1,16 @@
 import process from "node:process";
 import { redactDsn } from "../dsn.ts";
-import type { RunOptions } from "../worker/run_options.ts";
-import { CliError, type Command, type Flag, type Input, type Surroundings } from "./command.ts";
+import { runWorker } from "../run_worker.ts";
+import type { FactoryContext } from "../worker_factory.ts";
+import { type Command, type Flag, type Input, type Surroundings, UsageError } from "./command.ts";
 import { chooseDsn, chooseSettings } from "./connection.ts";
-import { explainError, hidePasswords } from "./explain_error.ts";
-import { type FactoryContext, type MadeWorker, makeWorker } from "./factory.ts";
+import { hidePasswords } from "./explain_error.ts";
+import { loadFactory } from "./factory.ts";
 import { parseFactoryReference } from "./factory_reference.ts";
 import { readFlags } from "./flags.ts";
-import { stackOf } from "./import_factory.ts";
 import { createLog } from "./log.ts";
 import { wantsJson } from "./output.ts";
+import { reportOf, wantsStacks } from "./report.ts";
 import { StopSignals } from "./stop_signals.ts";
 
 /** Flags that `pgq dev` hands on to its worker. */
@@ -39,8 +40,33 @@ export const RUN_FLAGS: readonly Flag[] = [
     flags: "--mode <mode>",
     summary: "continuous waits for jobs, drain ends once none is ready (default: continuous)",
   },
-  { flags: "--log-level <level>", summary: "debug, info, warning or error (default: info)" },
+  {
+    flags: "--restart-on-failure",
+    summary: "make and run a new worker when one has failed (default: end with code 1)",
+  },
+  {
+    flags: "--restart-delay <seconds>",
+    summary: "wait before the first restart, which doubles up to a minute (default: 5)",
+  },
+  {
+    flags: "--log-level <level>",
+    summary: "debug, info, warning, error or critical (default: info)",
+  },
 ];
+
+/** Their names. */
+export const RUN_FLAG_NAMES = [
+  "dequeueTimeout",
+  "batchSize",
+  "heartbeatTimeout",
+  "maxConcurrentTasks",
+  "retention",
+  "shutdownTimeout",
+  "mode",
+  "restartOnFailure",
+  "restartDelay",
+  "logLevel",
+] as const;
 
 /** The argument that `pgq run` and `pgq dev` share. */
 export const FACTORY_ARGS: Command["args"] = [
@@ -54,6 +80,9 @@ export const FACTORY_ARGS: Command["args"] = [
 
 /** Set by `pgq dev`: its worker ends with it, also when it is killed. */
 export const STOP_WITH_STDIN = "PGQ_STOP_WITH_STDIN";
+
+const NOT_AGAIN =
+  'Cannot use "--restart-on-failure" as the factory must be a function: its export is a worker, which runs once';
 
 /** `pgq run` */
 export const run: Command = {
@@ -71,41 +100,54 @@ Example:
   async run(input, surroundings) {
     const [factory, ...args] = input.args as [string, ...string[]];
     const reference = parseFactoryReference(factory);
-    const { logLevel = "info", ...given } = readFlags(input.flags, [
-      "dequeueTimeout",
-      "batchSize",
-      "heartbeatTimeout",
-      "maxConcurrentTasks",
-      "retention",
-      "shutdownTimeout",
-      "mode",
-      "logLevel",
-    ]);
-    const log = createLog(logLevel, surroundings.say, { json: wantsJson(input) });
+    const { logLevel = "info", ...given } = readFlags(input.flags, RUN_FLAG_NAMES);
+    const log = createLog(logLevel, (line) => surroundings.say(hidePasswords(line)), {
+      json: wantsJson(input),
+    });
     const { dsn, settings, dropped } = prepare(input, surroundings);
     for (const line of dropped) log.warn(line);
     log.debug(`The factory gets ${dsn === undefined ? "no DSN" : redactDsn(dsn)}`);
 
-    let worker: MadeWorker | undefined;
+    const stop = new AbortController();
+    const force = new AbortController();
     const signals = new StopSignals({
       stop(reason) {
         log.info(`Stopping on ${reason}: running handlers end first, a second signal aborts them`);
-        stopWorker(worker);
+        stop.abort();
       },
       hurry(reason) {
         log.warn(`Stopping at once on ${reason}`);
-        stopWorker(worker, 0);
+        force.abort();
       },
     });
     stopWithStdin(surroundings, signals);
+    const stacks = wantsStacks(surroundings.env, input.flags.logLevel);
     try {
-      worker = await makeWorker(reference, { args, dsn, settings }, surroundings.cwd);
-      // It came while the factory was at work. A run that has not begun ends at once and closes the connections.
-      if (signals.stopping) stopWorker(worker);
-      log.info(`Running ${factory}`);
-      await runAndCleanUp(worker, { ...given, logger: log }, (line) => log.error(line));
+      const { make, again } = await loadFactory(reference, surroundings.cwd);
+      if (given.restartOnFailure && !again) throw new UsageError(NOT_AGAIN);
+      await runWorker(async (context) => {
+        const worker = await make(context);
+        log.info(`Running ${factory}`);
+        return worker;
+      }, {
+        ...given,
+        args,
+        dsn,
+        settings,
+        signal: stop.signal,
+        forceSignal: force.signal,
+        logger: log,
+        onRestart({ error, delayMs }) {
+          log.error(reportOf(error, stacks));
+          log.warn(`Starting the worker again in ${(delayMs / 1_000).toFixed(1)} s`);
+        },
+      });
       log.info("Stopped");
       return 0;
+    } catch (error) {
+      // Nothing ran, and what the factory would have given is not waited for.
+      if (force.signal.aborted && error === force.signal.reason) return signals.exitCode;
+      throw error;
     } finally {
       signals.close();
     }
@@ -116,7 +158,7 @@ Example:
 function prepare(
   { flags }: Input,
   { env }: Surroundings,
-): Omit<FactoryContext, "args"> & { dropped: readonly string[] } {
+): Pick<FactoryContext, "dsn" | "settings"> & { dropped: readonly string[] } {
   const settings = chooseSettings(flags, env);
   const chosen = chooseDsn(flags, env);
   const set = (name: string, value: string, isGiven: boolean): void => {
@@ -131,33 +173,6 @@ function prepare(
   if (flags.prefix !== undefined) set("PGQUEUER_PREFIX", settings.prefix, true);
   if (flags.schema !== undefined) set("PGQUEUER_SCHEMA", settings.schema ?? "", true);
   return { settings, dsn: chosen?.dsn, dropped: chosen?.dropped ?? [] };
-}
-
-async function runAndCleanUp(
-  worker: MadeWorker,
-  options: RunOptions,
-  sayError: (line: string) => void,
-): Promise<void> {
-  let failure: { readonly error: unknown } | undefined;
-  try {
-    await worker.pgq.run(options);
-  } catch (error) {
-    failure = { error };
-  }
-  try {
-    await worker.cleanUp();
-  } catch (error) {
-    // Only one can be thrown, and that of the run comes first.
-    const line = "Cannot clean up as the factory throws after the run:";
-    if (failure === undefined) throw new CliError(line, { cause: error, details: stackOf(error) });
-    sayError(hidePasswords(`${line} ${explainError(error)}`));
-  }
-  if (failure !== undefined) throw failure.error;
-}
-
-function stopWorker(worker: MadeWorker | undefined, timeout?: number): void {
-  // The run itself reports what goes wrong.
-  worker?.pgq.stop(timeout === undefined ? undefined : { timeout }).catch(() => {});
 }
 
 function stopWithStdin({ env }: Surroundings, signals: StopSignals): void {

@@ -9,8 +9,11 @@ export interface StopSignalActions {
   hurry(reason: string): void;
 }
 
-/** How long the second signal waits before the process ends all the same. Aborted handlers get one second to end. */
-const HURRY_MS = 2_000;
+/**
+ * How long the second signal waits before the process ends all the same. Aborted handlers get one second to end, and then
+ * their jobs are put back.
+ */
+const HURRY_MS = 3_000;
 
 /** Calls `actions` on signals. A third signal ends the process at once, and so does time after the second. */
 export class StopSignals {
@@ -18,6 +21,7 @@ export class StopSignals {
   readonly #signals: readonly NodeJS.Signals[];
   readonly #hurryMs: number;
   #count = 0;
+  #exitCode = 0;
 
   constructor(
     actions: StopSignalActions,
@@ -40,13 +44,18 @@ export class StopSignals {
     return this.#count > 0;
   }
 
+  /** What a shell shows for a process that the last signal has ended; 0 before there is one. */
+  get exitCode(): number {
+    return this.#exitCode;
+  }
+
   /** The same as a signal, for another reason to end. */
   trigger(reason: string, signal: NodeJS.Signals = "SIGTERM"): void {
     this.#count++;
+    this.#exitCode = 128 + (constants.signals[signal] ?? 15);
     if (this.#count === 1) return this.#actions.stop(reason);
-    const code = 128 + (constants.signals[signal] ?? 15);
-    if (this.#count > 2) process.exit(code);
-    setTimeout(() => process.exit(code), this.#hurryMs);
+    if (this.#count > 2) process.exit(this.#exitCode);
+    setTimeout(() => process.exit(this.#exitCode), this.#hurryMs);
     this.#actions.hurry(reason);
   }
 

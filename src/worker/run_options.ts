@@ -1,6 +1,6 @@
 import { type Duration, toMs, toPositiveMs } from "../duration.ts";
 import type { Logger } from "../logger.ts";
-import { integerAtLeast, knownOptions, oneOf, shown } from "../validate.ts";
+import { abortSignal, integerAtLeast, knownOptions, oneOf } from "../validate.ts";
 
 /** Options for {@linkcode PgQueuer.run}. */
 export interface RunOptions {
@@ -74,6 +74,19 @@ export interface ResolvedRunOptions {
   readonly signal: AbortSignal | undefined;
 }
 
+/** Names of the options. */
+export const RUN_OPTIONS: readonly string[] = [
+  "batchSize",
+  "dequeueTimeout",
+  "heartbeatTimeout",
+  "logger",
+  "maxConcurrentTasks",
+  "mode",
+  "retention",
+  "shutdownTimeout",
+  "signal",
+];
+
 /** PostgreSQL would sort and lock a larger batch in one go, and a worker hold it in memory. */
 const MAX_BATCH_SIZE = 10_000;
 
@@ -87,23 +100,8 @@ const MIN_HEARTBEAT_TIMEOUT_MS = 100;
  * @throws {RangeError} If a value is out of range.
  */
 export function resolveRunOptions(options: RunOptions = {}): ResolvedRunOptions {
-  knownOptions("options", options, [
-    "batchSize",
-    "dequeueTimeout",
-    "heartbeatTimeout",
-    "logger",
-    "maxConcurrentTasks",
-    "mode",
-    "retention",
-    "shutdownTimeout",
-    "signal",
-  ]);
-  const { batchSize = "auto", maxConcurrentTasks = 100, signal } = options;
-  if (signal !== undefined && typeof signal?.addEventListener !== "function") {
-    throw new TypeError(
-      `Cannot use "signal" as it must be an AbortSignal: current value is ${shown(signal)}`,
-    );
-  }
+  knownOptions("options", options, RUN_OPTIONS);
+  const { batchSize = "auto", maxConcurrentTasks = 100 } = options;
   return {
     batchSize: batchSize === "auto"
       ? "auto"
@@ -115,7 +113,7 @@ export function resolveRunOptions(options: RunOptions = {}): ResolvedRunOptions 
     mode: oneOf("mode", options.mode ?? "continuous", ["continuous", "drain"]),
     retentionMs: toMs("retention", options.retention ?? { days: 30 }),
     shutdownTimeoutMs: toMs("shutdownTimeout", options.shutdownTimeout ?? { seconds: 30 }),
-    signal,
+    signal: abortSignal("signal", options.signal),
   };
 }
 

@@ -73,7 +73,8 @@ test(
 
     const owner = start();
     await owner.waitFor("Running ./worker.mts:main");
-    const second = start("--json");
+    // Its worker gets the flags, also those without a value.
+    const second = start("--json", "--restart-on-failure", "--restart-delay", "1");
     await second.waitFor("Running ./worker.mts:main");
 
     expect(owner.stderr).toContain("Attached to the PostgreSQL that runs there");

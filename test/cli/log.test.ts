@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { readFlags } from "../../src/cli/flags.ts";
 import { createLog, type LogLevel } from "../../src/cli/log.ts";
 
 test("createLog() writes lines of its level and above, with time and level", () => {
@@ -19,6 +20,17 @@ test("createLog() writes lines of its level and above, with time and level", () 
   ]);
   expect(linesAt("debug").length).toBe(4);
   expect(linesAt("error").length).toBe(1);
+  expect(linesAt("critical").length).toBe(0);
+});
+
+test("--log-level takes the names of the Python project", () => {
+  const names = ["CRITICAL", "FATAL", "ERROR", "WARN", "WARNING", "INFO", "DEBUG", "NOTSET"];
+
+  const levels = names.map((logLevel) => readFlags({ logLevel }, ["logLevel"]).logLevel);
+
+  expect(levels).toEqual([
+    ...["critical", "critical", "error", "warning", "warning", "info", "debug", "debug"],
+  ]);
 });
 
 test("createLog() writes a JSON object a line where asked", () => {

@@ -63,7 +63,7 @@ describe("pgq run takes", () => {
     ["a default export that is the worker", INSTANCE],
     ["an async generator, which cleans up after its yield", `${WORKER}:generator`, "cleaned up"],
     ["a holder, which is disposed", `file://${WORKER}:holder`, "disposed"],
-    ["a package", "@acme/jobs/worker:main", '{"args":[],"options":{"mode":"drain","logger":{}}}'],
+    ["a package", "@acme/jobs/worker:main", '{"args":[],"options":{"mode":"drain",'],
   ];
   for (const [title, factory, ...expected] of cases) {
     test(title, async () => {
@@ -177,18 +177,33 @@ describe("on a signal pgq run", () => {
     expect([...await statuses()]).toEqual([]);
   }, TIMEOUT_MS);
 
-  test("aborts them on the second one", async () => {
-    const worker = await start("obeys");
+  test.each(["obeys", "never"])(
+    "releases them on the second one, uncharged and within a second: a handler that %s",
+    async (entrypoint) => {
+      const worker = await start(entrypoint);
+      await queue.sql.unsafe(`UPDATE ${queue.table} SET attempts = 2`);
 
-    worker.signal("SIGINT");
-    await worker.waitFor("Stopping on SIGINT");
-    worker.signal("SIGINT");
-    const { code, stderr } = await worker.ended;
+      worker.signal("SIGINT");
+      await worker.waitFor("Stopping on SIGINT");
+      const [clock] = await queue.sql<{ now: Date }[]>`SELECT clock_timestamp() AS now`;
+      worker.signal("SIGINT");
+      const { code, stderr } = await worker.ended;
 
-    expect(code).toBe(0);
-    expect(stderr).toContain("Stopping at once on SIGINT");
-    expect([...await statuses()]).toEqual([{ entrypoint: "obeys", status: "queued" }]);
-  }, TIMEOUT_MS);
+      expect(code).toBe(0);
+      expect(stderr).toContain("Stopping at once on SIGINT");
+      const rows = await queue.sql.unsafe(
+        `SELECT status, attempts, queue_manager_id FROM ${queue.table}`,
+      );
+      expect([...rows]).toEqual([{ status: "queued", attempts: 2, queue_manager_id: null }]);
+      const log = await queue.sql.unsafe<{ status: string; created: Date }[]>(
+        `SELECT status, created FROM ${queue.table}_log ORDER BY id DESC LIMIT 3`,
+      );
+      expect(log.map(({ status }) => status)).toEqual(["queued", "picked", "queued"]);
+      // One second, and what a busy machine needs.
+      expect(+log[0]!.created - +clock!.now).toBeLessThan(2_000);
+    },
+    TIMEOUT_MS,
+  );
 
   test("ends at once on the third one", async () => {
     const worker = await start("never");
@@ -213,6 +228,66 @@ describe("on a signal pgq run", () => {
     const { code } = await worker.ended;
 
     expect(code).toBe(130);
+  }, TIMEOUT_MS);
+
+  test("ends cleanly while the factory is still at work, if that heeds its signal", async () => {
+    const worker = new PgqProcess(["run", `${WORKER}:heeding`], { env: queue.env });
+    await worker.waitFor("factory runs");
+
+    worker.signal("SIGTERM");
+    const { code, stderr } = await worker.ended;
+
+    expect(code).toBe(0);
+    expect(stderr).toContain(" INFO    Stopped\n");
+  }, TIMEOUT_MS);
+
+  test("ends cleanly while it waits for a restart", async () => {
+    const worker = new PgqProcess([
+      ...["run", `${WORKER}:unlucky`, "--restart-on-failure", "--restart-delay", "3600"],
+    ], { env: queue.env });
+    await worker.waitFor("Starting the worker again in");
+
+    worker.signal("SIGINT");
+    const { code, stderr } = await worker.ended;
+
+    expect(code).toBe(0);
+    expect(stderr.split("no luck")).toHaveLength(2);
+    expect(stderr).toContain(" INFO    Stopped\n");
+  }, TIMEOUT_MS);
+});
+
+describe("pgq run --restart-on-failure", () => {
+  const run = (factory: string, ...flags: string[]): Promise<Finished> =>
+    runPgq(["run", factory, "--restart-on-failure", "--restart-delay", "0.01", ...flags], {
+      env: queue.env,
+    });
+
+  test("makes and runs a new worker after each failure, and says why", async () => {
+    await queue.sql.unsafe(`TRUNCATE ${queue.table}`);
+    await callPgq(["queue", "echo", "third time"], { env: queue.env });
+
+    const { code, stdout, stderr } = await run(`${WORKER}:flaky`, "--mode", "drain");
+
+    expect(code).toBe(0);
+    expect(stdout).toContain("echo third time");
+    expect(stderr).toMatch(
+      /ERROR {3}Cannot run ".*" as its export "flaky" throws:\nError: no luck 1/,
+    );
+    expect(stderr).toContain("no luck 2");
+    expect(stderr).not.toContain("hunter2");
+    expect(stderr.match(/WARNING Starting the worker again in 0\.\d s/g)).toHaveLength(2);
+  }, TIMEOUT_MS);
+
+  test("ends with what a restart cannot mend", async () => {
+    const [mistake, instance] = await Promise.all([run(`${WORKER}:misconfigured`), run(INSTANCE)]);
+
+    expect(mistake.code).toBe(1);
+    expect(mistake.stderr).toContain('Cannot use "concurrencyLimit" as it must be');
+    expect(mistake.stderr).not.toContain("again in");
+    expect(instance.code).toBe(2);
+    expect(instance.stderr).toContain(
+      'Cannot use "--restart-on-failure" as the factory must be a function',
+    );
   }, TIMEOUT_MS);
 });
 
