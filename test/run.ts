@@ -8,7 +8,7 @@
  */
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
-import { chmod, lstat, mkdtemp, readdir, rm } from "node:fs/promises";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { request } from "node:http";
 import { connect } from "node:net";
 import { constants, tmpdir } from "node:os";
@@ -17,7 +17,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import postgres from "postgres";
 import { deleteEmbeddedPostgres, startEmbeddedPostgres } from "../src/cli/embedded_postgres.ts";
-import { isAlive } from "../src/cli/embedded_process.ts";
+import { deleteLeftovers } from "./support/leftovers.ts";
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 /** Longest time a test may take. The runners' own 5 s are too short for a restart of the server on a busy machine. */
@@ -240,7 +240,7 @@ function dockerAnswers(): Promise<boolean> {
 }
 
 async function openEmbedded(): Promise<TestDatabase> {
-  await deleteLeftovers();
+  await deleteLeftovers(TEMP_PREFIX);
   const directory = await mkdtemp(join(tmpdir(), `${TEMP_PREFIX}${process.pid}-`));
   // Else the server's user may not enter, and the data of a test run started by root ends up elsewhere.
   await chmod(directory, 0o711);
@@ -265,22 +265,6 @@ async function openEmbedded(): Promise<TestDatabase> {
   } catch (error) {
     await close();
     throw error;
-  }
-}
-
-/** Deletes the servers of runs that were killed. */
-async function deleteLeftovers(): Promise<void> {
-  for (const name of await readdir(tmpdir())) {
-    const pid = name.startsWith(TEMP_PREFIX) ? parseInt(name.slice(TEMP_PREFIX.length)) : NaN;
-    if (Number.isNaN(pid) || isAlive(pid)) continue;
-    const directory = join(tmpdir(), name);
-    try {
-      if ((await lstat(directory)).uid !== (process.getuid?.() ?? 0)) continue;
-      await deleteEmbeddedPostgres(directory);
-      await rm(directory, { recursive: true, force: true });
-    } catch {
-      // Another run deletes it too.
-    }
   }
 }
 

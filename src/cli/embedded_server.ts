@@ -206,6 +206,8 @@ async function connect(
     ssl: false,
     max: 1,
     connect_timeout: 10,
+    // The server may be coming or going, and postgres.js ends the process if its own question about types fails.
+    fetch_types: false,
     onnotice: () => {},
   });
   try {

@@ -1,0 +1,60 @@
+/** When each worker was disturbed, and how soon it worked again. */
+import { HEARTBEAT_TIMEOUT_MS } from "./kinds.ts";
+import type { Kind } from "./plan.ts";
+
+/**
+ * How long an undisturbed worker may leave a job alone that it could take: the lease of a worker that went silent in the
+ * meantime, an answer that never comes, and a reconnect with its pauses.
+ */
+export const RECOVERY_MS: number = HEARTBEAT_TIMEOUT_MS + 6_000;
+
+/** A time in which something was done to workers. Milliseconds since 1970. */
+export interface Disturbance {
+  readonly kind: Kind;
+  readonly workers: readonly number[];
+  readonly from: number;
+  to: number;
+}
+
+/** The disturbances of a run. */
+export class Disturbances {
+  readonly all: Disturbance[] = [];
+
+  /** Notes that a disturbance begins. The caller sets its end. */
+  begin(kind: Kind, workers: readonly number[]): Disturbance {
+    const disturbance = { kind, workers, from: Date.now(), to: Infinity };
+    this.all.push(disturbance);
+    return disturbance;
+  }
+
+  /** The longest time between two instants in which a worker was left alone. */
+  longestCalm(worker: number, from: number, to: number): number {
+    let calmSince = from;
+    let longest = 0;
+    const own = this.all.filter(({ workers }) => workers.includes(worker))
+      .sort((a, b) => a.from - b.from);
+    for (const disturbance of own) {
+      longest = Math.max(longest, Math.min(disturbance.from, to) - calmSince);
+      calmSince = Math.max(calmSince, disturbance.to);
+    }
+    return Math.max(longest, to - calmSince, 0);
+  }
+
+  /** When the last disturbance of a worker ended that had begun by then. */
+  lastEnd(worker: number, by: number): number {
+    return Math.max(
+      0,
+      ...this.all.filter(({ workers, from }) => workers.includes(worker) && from <= by)
+        .map(({ to }) => to),
+    );
+  }
+}
+
+/** A job that only one worker could take, enqueued after something was done to it. */
+export interface Ping {
+  readonly worker: number;
+  readonly jobId: number;
+  /** What it is to recover from; `null` where nothing was done. */
+  readonly after: Kind | null;
+  readonly sentAt: number;
+}
