@@ -44,6 +44,7 @@ export type {
 } from "./src/worker_factory.ts";
 export type { EntrypointOptions } from "./src/worker/entrypoint.ts";
 export type { FailedJob, LogStatistics, QueueSize, RequeueResult } from "./src/queries/log.ts";
+export type { QueriesOptions } from "./src/queries/enqueue.ts";
 export { Queries } from "./src/queries/queries.ts";
 export type { InstallResult } from "./src/queries/schema.ts";
 export type { Fire, ScheduleContext, ScheduleHandler, ScheduleOptions } from "./src/schedule.ts";

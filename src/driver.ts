@@ -5,6 +5,11 @@ export type Parameter = string | number | null;
 export interface Executor {
   /** Runs one statement and gives its rows. `$1` in the text is the first parameter. */
   query<Row>(text: string, parameters: readonly Parameter[]): Promise<Row[]>;
+  /**
+   * Runs statements as one transaction: commits when `work` resolves, rolls back and rejects when it rejects. An executor
+   * inside a transaction runs them in that. Without this method a batch is one statement, however large it is.
+   */
+  transaction?<Result>(work: (executor: Executor) => Promise<Result>): Promise<Result>;
 }
 
 /** What a subscriber is told. */

@@ -32,7 +32,9 @@ export type TransactionHandle = PostgresJsTransaction;
  */
 export function getQueue(transaction: TransactionHandle, options: SettingsOptions = {}): Queries {
   if (isPostgresJsTransaction(transaction)) {
-    return new Queries(fromPostgresJsTransaction(transaction), options);
+    const executor = fromPostgresJsTransaction(transaction);
+    // It is open already: a batch of several statements is one with it.
+    return new Queries({ ...executor, transaction: (work) => work(executor) }, options);
   }
   if (isPostgresJs(transaction)) {
     const client = typeof (transaction as { release?: unknown }).release === "function"

@@ -46,6 +46,8 @@ export class PgQueuer implements AsyncDisposable {
   readonly #driver: Driver;
   readonly #logger: Logger | undefined;
   readonly #settings: Settings;
+  /** One for all: it gathers what handlers enqueue at the same time. */
+  #queries: Queries | undefined;
   readonly #entrypoints = new Map<string, Entrypoint>();
   readonly #schedules: Schedule[] = [];
   /** The run under way. */
@@ -75,7 +77,7 @@ export class PgQueuer implements AsyncDisposable {
 
   /** Queries on the worker's own connections, for a handler that enqueues outside a transaction. */
   get queries(): Queries {
-    return new Queries(this.#driver, this.#settings);
+    return this.#queries ??= new Queries(this.#driver, this.#settings);
   }
 
   /** Names of the entrypoints that have a handler. */

@@ -5,15 +5,18 @@
 
 -- name: enqueue
 -- Inserts jobs. A dedupe key in use fails the whole statement with 23505. Gives the ids in the order of the input.
---   $1 text   priorities, int4[]
---   $2 text   entrypoints, text[]
---   $3 text   payloads, bytea[]
---   $4 text   delays in milliseconds from now, float8[]
---   $5 text   instants not to start before, timestamptz[]; null where the delay counts
---   $6 text   dedupe keys, text[]
---   $7 text   headers, jsonb[]
+--   $1 text   priorities, int4[]; one, if it is the same for all
+--   $2 text   entrypoints, text[]; one, if it is the same for all
+--   $3 text   payloads, bytea[]; as many as there are jobs
+--   $4 text   delays in milliseconds from now, float8[]; one, if it is the same for all
+--   $5 text   instants not to start before, timestamptz[]; null where the delay counts; none, if it counts for all
+--   $6 text   dedupe keys, text[]; none, if no job has one
+--   $7 text   headers, jsonb[]; none, if no job has any
 WITH input AS (
-    SELECT nextval(sequence.id) AS id, jobs.*
+    SELECT nextval(sequence.id) AS id, jobs.payload, jobs.due, jobs.dedupe_key, jobs.headers, jobs.position,
+        coalesce(jobs.priority, ($1::text::int4[])[1]) AS priority,
+        coalesce(jobs.entrypoint, ($2::text::text[])[1]) AS entrypoint,
+        coalesce(jobs.delay, ($4::text::float8[])[1]) AS delay
     FROM (SELECT pg_get_serial_sequence('{queue_table}', 'id')::regclass AS id) AS sequence,
     unnest(
         $1::text::int4[], $2::text::text[], $3::text::bytea[], $4::text::float8[],
@@ -35,15 +38,18 @@ SELECT string_agg(id::text, ',' ORDER BY position) AS ids FROM input;
 
 -- name: enqueue_or_skip
 -- Inserts jobs. A job whose dedupe key is in use is left out. Gives the ids in the order of the input, empty for one left out.
---   $1 text   priorities, int4[]
---   $2 text   entrypoints, text[]
---   $3 text   payloads, bytea[]
---   $4 text   delays in milliseconds from now, float8[]
---   $5 text   instants not to start before, timestamptz[]; null where the delay counts
---   $6 text   dedupe keys, text[]
---   $7 text   headers, jsonb[]
+--   $1 text   priorities, int4[]; one, if it is the same for all
+--   $2 text   entrypoints, text[]; one, if it is the same for all
+--   $3 text   payloads, bytea[]; as many as there are jobs
+--   $4 text   delays in milliseconds from now, float8[]; one, if it is the same for all
+--   $5 text   instants not to start before, timestamptz[]; null where the delay counts; none, if it counts for all
+--   $6 text   dedupe keys, text[]; none, if no job has one
+--   $7 text   headers, jsonb[]; none, if no job has any
 WITH input AS (
-    SELECT nextval(sequence.id) AS id, jobs.*
+    SELECT nextval(sequence.id) AS id, jobs.payload, jobs.due, jobs.dedupe_key, jobs.headers, jobs.position,
+        coalesce(jobs.priority, ($1::text::int4[])[1]) AS priority,
+        coalesce(jobs.entrypoint, ($2::text::text[])[1]) AS entrypoint,
+        coalesce(jobs.delay, ($4::text::float8[])[1]) AS delay
     FROM (SELECT pg_get_serial_sequence('{queue_table}', 'id')::regclass AS id) AS sequence,
     unnest(
         $1::text::int4[], $2::text::text[], $3::text::bytea[], $4::text::float8[],
@@ -68,15 +74,18 @@ FROM input LEFT JOIN inserted ON inserted.id = input.id;
 -- name: enqueue_or_raise_priority
 -- Inserts jobs. Where a dedupe key is in use, that job's priority becomes the higher of the two and its id is given.
 -- No key may occur twice in the input.
---   $1 text   priorities, int4[]
---   $2 text   entrypoints, text[]
---   $3 text   payloads, bytea[]
---   $4 text   delays in milliseconds from now, float8[]
---   $5 text   instants not to start before, timestamptz[]; null where the delay counts
---   $6 text   dedupe keys, text[]
---   $7 text   headers, jsonb[]
+--   $1 text   priorities, int4[]; one, if it is the same for all
+--   $2 text   entrypoints, text[]; one, if it is the same for all
+--   $3 text   payloads, bytea[]; as many as there are jobs
+--   $4 text   delays in milliseconds from now, float8[]; one, if it is the same for all
+--   $5 text   instants not to start before, timestamptz[]; null where the delay counts; none, if it counts for all
+--   $6 text   dedupe keys, text[]; none, if no job has one
+--   $7 text   headers, jsonb[]; none, if no job has any
 WITH input AS (
-    SELECT nextval(sequence.id) AS id, jobs.*
+    SELECT nextval(sequence.id) AS id, jobs.payload, jobs.due, jobs.dedupe_key, jobs.headers, jobs.position,
+        coalesce(jobs.priority, ($1::text::int4[])[1]) AS priority,
+        coalesce(jobs.entrypoint, ($2::text::text[])[1]) AS entrypoint,
+        coalesce(jobs.delay, ($4::text::float8[])[1]) AS delay
     FROM (SELECT pg_get_serial_sequence('{queue_table}', 'id')::regclass AS id) AS sequence,
     unnest(
         $1::text::int4[], $2::text::text[], $3::text::bytea[], $4::text::float8[],

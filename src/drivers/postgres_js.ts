@@ -1,4 +1,5 @@
-import type { ChannelListener, Driver, Parameter, Subscription } from "../driver.ts";
+import { fromPostgresJsTransaction } from "../clients/postgres_js.ts";
+import type { ChannelListener, Driver, Executor, Parameter, Subscription } from "../driver.ts";
 import { shown } from "../validate.ts";
 
 /** The part of a [postgres](https://www.npmjs.com/package/postgres) client that is used. */
@@ -10,6 +11,9 @@ export interface PostgresJsClient {
     parameters?: any[],
     options?: { prepare?: boolean; simple?: boolean } | undefined,
   ): PromiseLike<ArrayLike<unknown>>;
+  /** Runs statements on one connection, as one transaction. */
+  // deno-lint-ignore no-explicit-any -- as above.
+  begin(work: (transaction: any) => Promise<unknown>): PromiseLike<unknown>;
   /** Listens on a connection of its own, again after each loss of it. */
   listen(
     channel: string,
@@ -46,6 +50,8 @@ export function fromPostgresJs(client: PostgresJsClient): Driver {
     async query<Row>(text: string, parameters: readonly Parameter[]): Promise<Row[]> {
       return Array.from(await client.unsafe(text, [...parameters])) as Row[];
     },
+    transaction: async <Result>(work: (executor: Executor) => Promise<Result>): Promise<Result> =>
+      await client.begin((transaction) => work(fromPostgresJsTransaction(transaction))) as Result,
     async script(text: string): Promise<void> {
       await client.unsafe(text);
     },

@@ -1,6 +1,6 @@
 import postgres, { type Sql } from "postgres";
 import { hostOptions, normalizeDsn } from "../dsn.ts";
-import type { ChannelListener, Driver, Parameter, Subscription } from "../driver.ts";
+import type { ChannelListener, Driver, Executor, Parameter, Subscription } from "../driver.ts";
 import { type Duration, toMs } from "../duration.ts";
 import { type Logger, silentLogger } from "../logger.ts";
 import { statements } from "../sql/generated.ts";
@@ -102,8 +102,26 @@ export class WorkerDriver implements Driver, AsyncDisposable {
   }
 
   /** Runs one statement, prepared once per connection. */
-  async query<Row>(text: string, parameters: readonly Parameter[]): Promise<Row[]> {
+  query<Row>(text: string, parameters: readonly Parameter[]): Promise<Row[]> {
+    return this.#query(this.#client, this.#client, text, parameters);
+  }
+
+  /** Runs statements on one connection, as one transaction. */
+  async transaction<Result>(work: (executor: Executor) => Promise<Result>): Promise<Result> {
     const client = this.#client;
+    return await client.begin((transaction) =>
+      work({
+        query: (text, parameters) => this.#query(client, transaction, text, parameters),
+      })
+    ) as Result;
+  }
+
+  async #query<Row>(
+    client: Sql,
+    session: Pick<Sql, "unsafe">,
+    text: string,
+    parameters: readonly Parameter[],
+  ): Promise<Row[]> {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(
@@ -112,7 +130,7 @@ export class WorkerDriver implements Driver, AsyncDisposable {
       );
     });
     try {
-      const answer = client.unsafe(text, [...parameters], { prepare: true });
+      const answer = session.unsafe(text, [...parameters], { prepare: true });
       return Array.from(await Promise.race([answer, late])) as Row[];
     } finally {
       clearTimeout(timer);

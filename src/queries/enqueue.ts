@@ -1,25 +1,118 @@
+import type { Executor } from "../driver.ts";
 import { DuplicateJobError } from "../errors.ts";
 import type { JobId } from "../job.ts";
 import type { CheckedJob, OnConflict } from "../new_job.ts";
-import type { Settings } from "../settings.ts";
+import type { Settings, SettingsOptions } from "../settings.ts";
+import type { Statements } from "../sql/render.ts";
+import { shown } from "../validate.ts";
 import { explained, isDuplicateKey } from "./database_error.ts";
-import type { QueueStore } from "./queue.ts";
+import { EnqueueBuffer } from "./enqueue_buffer.ts";
+import { QueueStore } from "./queue.ts";
 
-/** Inserts jobs that have passed every check. Sends nothing for none. */
-export async function enqueue(
-  queue: QueueStore,
-  jobs: readonly CheckedJob[],
-  onConflict: OnConflict,
-  settings: Settings,
-): Promise<(JobId | null)[]> {
-  if (jobs.length === 0) return [];
-  try {
-    return await queue.enqueue(jobs, onConflict);
-  } catch (error) {
-    if (isDuplicateKey(error, settings)) {
-      const keys = jobs.flatMap(({ dedupeKey }) => dedupeKey === null ? [] : [dedupeKey]);
-      throw new DuplicateJobError(keys, { cause: error });
+/** Jobs and bytes of payloads in one statement. More would only cost memory, here and in the server. */
+const MAX_SLICE = { jobs: 10_000, bytes: 8_000_000 };
+
+/** Options for {@linkcode Queries}. */
+export interface QueriesOptions extends SettingsOptions {
+  /**
+   * Whether jobs that several callers enqueue one by one at the same time go into one statement. Each still waits for the
+   * commit and gets its own answer; one that is refused fails alone.
+   *
+   * @default {true} on a driver, outside transactions
+   */
+  coalesce?: boolean | undefined;
+}
+
+/** What an enqueuer is made from. */
+export interface EnqueuerParts {
+  readonly executor: Executor;
+  readonly statements: Statements;
+  readonly settings: Settings;
+  /** Whether single jobs of callers at the same time go into one statement. */
+  readonly coalesce: boolean;
+}
+
+/** Inserts jobs that have passed every check. */
+export class Enqueuer {
+  readonly #parts: EnqueuerParts;
+  readonly #buffer: EnqueueBuffer | undefined;
+
+  constructor(parts: EnqueuerParts) {
+    if (typeof parts.coalesce !== "boolean") {
+      throw new TypeError(
+        `Cannot use "coalesce" as it must be true or false: current value is ${
+          shown(parts.coalesce)
+        }`,
+      );
     }
-    throw explained(error, "enqueue", settings);
+    this.#parts = parts;
+    if (parts.coalesce) this.#buffer = new EnqueueBuffer((jobs) => this.#insert(jobs, "skip"));
   }
+
+  /** Inserts one job. Gives its id, or `null` if it was left out as a duplicate. */
+  async one(job: CheckedJob, onConflict: OnConflict): Promise<JobId | null> {
+    // A key may be in a statement only once where it raises a priority, and callers may share one.
+    if (this.#buffer === undefined || onConflict === "update_priority") {
+      const [id] = await this.#insert([job], onConflict);
+      return id!;
+    }
+    const id = await this.#buffer.add(job);
+    if (id === null && onConflict === "raise") throw new DuplicateJobError([job.dedupeKey!]);
+    return id;
+  }
+
+  /** Inserts several jobs, all or none. Sends nothing for none. */
+  async many(jobs: readonly CheckedJob[], onConflict: OnConflict): Promise<(JobId | null)[]> {
+    switch (jobs.length) {
+      case 0:
+        return [];
+      case 1:
+        return [await this.one(jobs[0]!, onConflict)];
+      default:
+        return await this.#insert(jobs, onConflict);
+    }
+  }
+
+  async #insert(
+    jobs: readonly CheckedJob[],
+    onConflict: OnConflict,
+  ): Promise<(JobId | null)[]> {
+    const { executor, statements, settings } = this.#parts;
+    const slices = executor.transaction ? slicesOf(jobs) : [jobs];
+    const insert = async (where: Executor): Promise<(JobId | null)[]> => {
+      const queue = new QueueStore(where, statements);
+      const ids: (JobId | null)[] = [];
+      for (const slice of slices) {
+        for (const id of await queue.enqueue(slice, onConflict)) ids.push(id);
+      }
+      return ids;
+    };
+    try {
+      return slices.length === 1 ? await insert(executor) : await executor.transaction!(insert);
+    } catch (error) {
+      if (isDuplicateKey(error, settings)) {
+        const keys = jobs.flatMap(({ dedupeKey }) => dedupeKey === null ? [] : [dedupeKey]);
+        throw new DuplicateJobError(keys, { cause: error });
+      }
+      throw explained(error, "enqueue", settings);
+    }
+  }
+}
+
+function slicesOf(jobs: readonly CheckedJob[]): (readonly CheckedJob[])[] {
+  const slices: (readonly CheckedJob[])[] = [];
+  let start = 0;
+  let bytes = 0;
+  jobs.forEach(({ payload }, index) => {
+    const size = payload?.length ?? 0;
+    const full = index - start === MAX_SLICE.jobs || bytes + size > MAX_SLICE.bytes;
+    if (full && index > start) {
+      slices.push(jobs.slice(start, index));
+      start = index;
+      bytes = 0;
+    }
+    bytes += size;
+  });
+  slices.push(start === 0 ? jobs : jobs.slice(start));
+  return slices;
 }

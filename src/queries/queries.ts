@@ -1,4 +1,4 @@
-import type { Executor } from "../driver.ts";
+import type { Driver, Executor } from "../driver.ts";
 import { type Duration, toMs } from "../duration.ts";
 import { checkIds, type JobId, type JobStatus } from "../job.ts";
 import {
@@ -11,13 +11,12 @@ import {
   type OnConflict,
   spreadBatch,
 } from "../new_job.ts";
-import { resolveSettings, type SettingsOptions } from "../settings.ts";
-import type { Settings } from "../settings.ts";
+import { resolveSettings, type Settings } from "../settings.ts";
 import { Statements } from "../sql/render.ts";
 import { int4, integerAtLeast, knownOptions, shown } from "../validate.ts";
 import { cancel } from "./cancel.ts";
 import { explained } from "./database_error.ts";
-import { enqueue } from "./enqueue.ts";
+import { Enqueuer, type QueriesOptions } from "./enqueue.ts";
 import {
   type FailedJob,
   type LogStatistics,
@@ -50,6 +49,7 @@ const CANCEL_ROUNDS = 3;
 export class Queries {
   readonly #executor: Executor;
   readonly #settings: Settings;
+  readonly #enqueuer: Enqueuer;
   readonly #queue: QueueStore;
   readonly #log: LogStore;
 
@@ -58,7 +58,7 @@ export class Queries {
    * @param options Names of the database objects, where they differ from the defaults.
    * @throws {TypeError} If `executor` cannot run statements.
    */
-  constructor(executor: Executor, options: SettingsOptions = {}) {
+  constructor(executor: Executor | Driver, options: QueriesOptions = {}) {
     if (typeof executor?.query !== "function") {
       throw new TypeError(
         `Cannot make Queries as it must get a driver, such as fromPostgresJs(postgres(dsn)): current value is ${
@@ -67,8 +67,10 @@ export class Queries {
       );
     }
     this.#executor = executor;
-    this.#settings = resolveSettings(options);
+    const { coalesce = "listen" in executor, ...settings } = options;
+    this.#settings = resolveSettings(settings);
     const statements = new Statements(this.#settings);
+    this.#enqueuer = new Enqueuer({ executor, statements, settings: this.#settings, coalesce });
     this.#queue = new QueueStore(executor, statements);
     this.#log = new LogStore(executor, statements);
   }
@@ -131,8 +133,7 @@ export class Queries {
       entrypoint: entrypoint as string,
       payload: payload as Uint8Array | null | undefined,
     });
-    const [id] = await enqueue(this.#queue, [checked], checkOnConflict(onConflict), this.#settings);
-    return id!;
+    return await this.#enqueuer.one(checked, checkOnConflict(onConflict));
   }
 
   /**
@@ -152,7 +153,7 @@ export class Queries {
   ): Promise<(JobId | null)[]> {
     knownOptions("options", options, ["onConflict"]);
     const onConflict = checkOnConflict(options.onConflict);
-    return await enqueue(this.#queue, checkJobs(jobs, onConflict), onConflict, this.#settings);
+    return await this.#enqueuer.many(checkJobs(jobs, onConflict), onConflict);
   }
 
   /**

@@ -1,7 +1,7 @@
 import type { Executor, Parameter } from "../driver.ts";
 import type { Job, JobId } from "../job.ts";
 import type { CheckedJob, OnConflict } from "../new_job.ts";
-import { byteaArray, numberArray, textArray } from "../sql/array_literal.ts";
+import { byteaArray, numberArray, sparse, textArray, uniform } from "../sql/array_literal.ts";
 import type { StatementName, Statements } from "../sql/render.ts";
 import type { Traceback } from "../traceback.ts";
 import { decodeId, decodeJob, type JobRow } from "./job_row.ts";
@@ -97,13 +97,13 @@ export class QueueStore {
   /** Inserts jobs. Gives their ids in the order of the input, `null` for one that was left out. */
   async enqueue(jobs: readonly CheckedJob[], onConflict: OnConflict): Promise<(JobId | null)[]> {
     const [row] = await this.#query<{ ids: string }>(ENQUEUE[onConflict], [
-      numberArray(jobs.map((job) => job.priority)),
-      textArray(jobs.map((job) => job.entrypoint)),
+      numberArray(uniform(jobs.map((job) => job.priority))),
+      textArray(uniform(jobs.map((job) => job.entrypoint))),
       byteaArray(jobs.map((job) => job.payload)),
-      numberArray(jobs.map((job) => job.delayMs)),
-      textArray(jobs.map((job) => job.due)),
-      textArray(jobs.map((job) => job.dedupeKey)),
-      textArray(jobs.map((job) => job.headers)),
+      numberArray(uniform(jobs.map((job) => job.delayMs))),
+      textArray(sparse(jobs.map((job) => job.due))),
+      textArray(sparse(jobs.map((job) => job.dedupeKey))),
+      textArray(sparse(jobs.map((job) => job.headers))),
     ]);
     return row!.ids.split(",").map((id) => id === "" ? null : decodeId(id));
   }

@@ -778,7 +778,10 @@ FROM (
 ) AS entry
 ORDER BY created, id`,
   enqueue: `WITH input AS (
-    SELECT nextval(sequence.id) AS id, jobs.*
+    SELECT nextval(sequence.id) AS id, jobs.payload, jobs.due, jobs.dedupe_key, jobs.headers, jobs.position,
+        coalesce(jobs.priority, ($1::text::int4[])[1]) AS priority,
+        coalesce(jobs.entrypoint, ($2::text::text[])[1]) AS entrypoint,
+        coalesce(jobs.delay, ($4::text::float8[])[1]) AS delay
     FROM (SELECT pg_get_serial_sequence('{queue_table}', 'id')::regclass AS id) AS sequence,
     unnest(
         $1::text::int4[], $2::text::text[], $3::text::bytea[], $4::text::float8[],
@@ -798,7 +801,10 @@ ORDER BY created, id`,
 )
 SELECT string_agg(id::text, ',' ORDER BY position) AS ids FROM input`,
   enqueue_or_skip: `WITH input AS (
-    SELECT nextval(sequence.id) AS id, jobs.*
+    SELECT nextval(sequence.id) AS id, jobs.payload, jobs.due, jobs.dedupe_key, jobs.headers, jobs.position,
+        coalesce(jobs.priority, ($1::text::int4[])[1]) AS priority,
+        coalesce(jobs.entrypoint, ($2::text::text[])[1]) AS entrypoint,
+        coalesce(jobs.delay, ($4::text::float8[])[1]) AS delay
     FROM (SELECT pg_get_serial_sequence('{queue_table}', 'id')::regclass AS id) AS sequence,
     unnest(
         $1::text::int4[], $2::text::text[], $3::text::bytea[], $4::text::float8[],
@@ -820,7 +826,10 @@ SELECT string_agg(id::text, ',' ORDER BY position) AS ids FROM input`,
 SELECT string_agg(coalesce(inserted.id::text, ''), ',' ORDER BY input.position) AS ids
 FROM input LEFT JOIN inserted ON inserted.id = input.id`,
   enqueue_or_raise_priority: `WITH input AS (
-    SELECT nextval(sequence.id) AS id, jobs.*
+    SELECT nextval(sequence.id) AS id, jobs.payload, jobs.due, jobs.dedupe_key, jobs.headers, jobs.position,
+        coalesce(jobs.priority, ($1::text::int4[])[1]) AS priority,
+        coalesce(jobs.entrypoint, ($2::text::text[])[1]) AS entrypoint,
+        coalesce(jobs.delay, ($4::text::float8[])[1]) AS delay
     FROM (SELECT pg_get_serial_sequence('{queue_table}', 'id')::regclass AS id) AS sequence,
     unnest(
         $1::text::int4[], $2::text::text[], $3::text::bytea[], $4::text::float8[],
