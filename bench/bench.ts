@@ -1,6 +1,6 @@
 /** What a workload works with: databases that are filled once and copied for each measurement. */
 import type { Sql } from "postgres";
-import { type Contender, type Holdings, OURS } from "./peers.ts";
+import { type Contender, type Holdings, OURS, type Verdict } from "./peers.ts";
 import type { Part, ProducerReport } from "./peers/task.ts";
 import { type GivenTask, PeerProcess } from "./process.ts";
 import type { BenchRedis } from "./redis.ts";
@@ -174,7 +174,7 @@ export async function checkHoldings(
   contender: Contender,
   place: Place,
   wanted: Holdings & { readonly total: number },
-): Promise<string[]> {
+): Promise<Verdict> {
   const found = await holdingsOf(contender, place);
   const problems: string[] = [];
   for (const name of ["ready", "deferred", "running", "done"] as const) {
@@ -182,7 +182,10 @@ export async function checkHoldings(
     problems.push(`${found[name]} jobs are ${name}, not ${wanted[name]}`);
   }
   const more = await contender.peer.tables?.check?.(place.sql!, wanted.done ?? 0, wanted.total);
-  return problems.concat(more ?? []);
+  return {
+    problems: problems.concat(more?.problems ?? []),
+    figures: more?.figures ?? {},
+  };
 }
 
 async function holdingsOf({ peer, runtime, tuned }: Contender, place: Place): Promise<Holdings> {

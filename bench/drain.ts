@@ -25,8 +25,12 @@ export interface DrainOptions {
   readonly limitMs?: number;
   /** Called with the filled database, before the workers start. What it gives is called at the end. */
   readonly surroundings?: (place: Place) => Promise<() => Promise<void>>;
+  /** When the clock starts: with the first handler, or with the worker where one claim takes much of the queue. */
+  readonly clock?: "handler" | "worker";
+  /** How often to note what has been done and what memory the workers use. @default never */
+  readonly seriesMs?: number;
   /** Adds to the figures what a workload wants to know of the workers' reports. */
-  readonly more?: (reports: readonly WorkerReport[]) => Figures;
+  readonly more?: (reports: readonly WorkerReport[], figures: Figures) => Figures;
 }
 
 /** How often to ask whether the last job is done. */
@@ -40,7 +44,9 @@ export async function drain(
   contender: Contender,
   options: DrainOptions,
 ): Promise<Sample> {
-  const place = await bench.open(contender, options.filling);
+  const { variant } = contender;
+  const filling = variant === "" ? options.filling : { ...options.filling, variant };
+  const place = await bench.open(contender, filling);
   try {
     const end = await options.surroundings?.(place);
     try {
@@ -84,8 +90,14 @@ async function drainPlace(
       server: place.cpuMs(),
       workers: workers.map((worker) => worker.cpuMs()),
     };
+    const series: Figures[] = [];
+    const timer = options.seriesMs === undefined
+      ? undefined
+      : setInterval(() => series.push(lookAt(workers)), options.seriesMs);
+    const begunAt = now();
     for (const worker of workers) worker.go();
-    await handled(workers, wanted, limitMs);
+    await handled(workers, wanted, limitMs).finally(() => clearInterval(timer));
+    if (timer !== undefined) series.push(lookAt(workers));
     const done = () => workers.reduce((sum, { tally }) => sum + tally.count, 0);
     const isCut = done() < wanted;
     const handledAt = now();
@@ -98,7 +110,9 @@ async function drainPlace(
     const reports = await Promise.all(workers.map((worker) => worker.stop()));
 
     const count = reports.reduce((sum, report) => sum + report.count, 0);
-    const firstAt = Math.min(...reports.filter((one) => one.count > 0).map((one) => one.firstAt));
+    const firstAt = options.clock === "worker"
+      ? begunAt
+      : Math.min(...reports.filter((one) => one.count > 0).map((one) => one.firstAt));
     // Of one worker the time of its mark is known; of several, when the sum was seen.
     const mark = options.workers === 1 ? reports[0]!.marks[0]?.[1] : undefined;
     const rated = mark === undefined ? handledCount : wanted;
@@ -109,8 +123,8 @@ async function drainPlace(
       ...(isCut ? { cut: 1 } : {}),
       ...perJob("serverCpuUs", server, handledCount),
       ...perJob("workerCpuUs", own.reduce((sum, each) => sum + each, 0), handledCount),
-      ...options.more?.(reports),
     };
+    Object.assign(figures, options.more?.(reports, figures));
 
     const problems: string[] = [];
     if (count < wanted && !isCut) problems.push(`${count} handlers ran, not ${wanted}`);
@@ -122,13 +136,24 @@ async function drainPlace(
     // A peer that is stopped in the middle may leave a job to its next start.
     if (!isCut || contender.name === OURS) {
       const wanted = { ready: all - count, deferred: total - all, running: 0, done: count, total };
-      problems.push(...await checkHoldings(contender, place, wanted));
+      const verdict = await checkHoldings(contender, place, wanted);
+      problems.push(...verdict.problems);
+      Object.assign(figures, verdict.figures);
     }
-    return { figures, problems };
+    return { figures, problems, ...(series.length > 0 ? { series } : {}) };
   } catch (error) {
     for (const worker of workers) worker.kill();
     throw error;
   }
+}
+
+function lookAt(workers: readonly PeerProcess[]): Figures {
+  const kilobytes = workers.map((worker) => worker.residentKb() ?? NaN);
+  return {
+    at: now(),
+    jobs: workers.reduce((sum, { tally }) => sum + tally.count, 0),
+    residentMb: kilobytes.reduce((sum, each) => sum + each, 0) / 1_024,
+  };
 }
 
 /** Jobs that are deferred by more than this are not to run at all. */

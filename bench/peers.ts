@@ -14,14 +14,21 @@ export interface Holdings {
   readonly done: number | null;
 }
 
+/** What a check of the tables found. */
+export interface Verdict {
+  /** A line for each thing that is not as it must be. */
+  readonly problems: readonly string[];
+  readonly figures: Readonly<Record<string, number>>;
+}
+
 /** How a queue on PostgreSQL is looked into. */
 export interface Tables {
   /** Whether a job is ready or running: one row with `busy`. Read often, so it must be cheap. */
   readonly busySql: string;
   /** Reads the tables through, to check them. */
   holdings(sql: Sql): Promise<Holdings>;
-  /** Further things that must hold after `done` of `total` jobs have ended: a line for each that does not. */
-  check?(sql: Sql, done: number, total: number): Promise<string[]>;
+  /** Further things that must hold after `done` of `total` jobs have ended. */
+  check?(sql: Sql, done: number, total: number): Promise<Verdict>;
 }
 
 /** A queue. */
@@ -46,25 +53,36 @@ const PGQUEUER_TABLES: Tables = {
       FROM pgqueuer`;
     return row;
   },
-  /** The log has a row for each step of each job, and no other. */
+  /** The log has a row for each step of each job, and no other. A job that is put back has two more, which are counted. */
   async check(sql, done, total) {
     const rows = await sql<{ status: string; rows: number; jobs: number }[]>`
       SELECT status::text, count(*)::int AS rows, count(DISTINCT job_id)::int AS jobs
       FROM pgqueuer_log GROUP BY status`;
-    const wanted: Record<string, number> = { queued: total, picked: done, successful: done };
-    const differing = Object.entries(wanted).flatMap(([status, count]) => {
-      const found = rows.find((row) => row.status === status) ?? { rows: 0, jobs: 0 };
-      if (found.rows === count && found.jobs === count) return [];
-      return [
-        `the log has ${found.rows} rows of ${found.jobs} jobs with status ${status}, not ${count}`,
-      ];
-    });
-    const others = rows.filter(({ status }) => !(status in wanted));
-    return differing.concat(
-      others.map(({ status, rows }) => `the log has ${rows} rows with status ${status}`),
+    const of = (status: string) => rows.find((row) => row.status === status) ?? NO_ROWS;
+    const putBack = of("queued").rows - total;
+    const wanted: [status: string, rows: number, jobs: number][] = [
+      ["queued", total + putBack, total],
+      ["picked", done + putBack, done],
+      ["successful", done, done],
+    ];
+    const problems = wanted.filter(([status, rows, jobs]) =>
+      // A job that was put back and not taken again has been picked, too.
+      of(status).rows !== rows || of(status).jobs < jobs
+    ).map(([status, rows, jobs]) =>
+      `the log has ${of(status).rows} rows of ${of(status).jobs} jobs with status ${status}, ` +
+      `not ${rows} of ${jobs}`
     );
+    const others = rows.filter(({ status }) => !wanted.some(([name]) => name === status));
+    return {
+      problems: problems.concat(
+        others.map(({ status, rows }) => `the log has ${rows} rows with status ${status}`),
+      ),
+      figures: putBack > 0 ? { putBack } : {},
+    };
   },
 };
+
+const NO_ROWS = { rows: 0, jobs: 0 };
 
 const PGQUEUER: Peer = {
   name: "pgqueuer",

@@ -54,7 +54,7 @@ const USUAL: Omit<Task, "role" | "dsn"> = {
   variant: "",
   payloadBytes: 100,
   entrypoints: 1,
-  limited: false,
+  limited: 0,
   parts: [],
   batch: 1_000,
   first: 0,

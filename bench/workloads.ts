@@ -3,6 +3,7 @@ import type { Workload } from "./bench.ts";
 import { backlogs } from "./workloads/backlogs.ts";
 import { drains } from "./workloads/drain.ts";
 import { enqueues } from "./workloads/enqueues.ts";
+import { handlers } from "./workloads/handlers.ts";
 import { latency } from "./workloads/latency.ts";
 import { sqlFloor } from "./workloads/sql_floor.ts";
 
@@ -12,4 +13,5 @@ export const WORKLOADS: readonly Workload[] = [
   ...backlogs,
   latency,
   sqlFloor,
+  ...handlers,
 ];

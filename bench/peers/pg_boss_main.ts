@@ -100,10 +100,13 @@ async function work(): Promise<void> {
     pollingIntervalSeconds: 0.5,
     notifyPollingIntervalSeconds: 0.5,
   };
+  const own = task.concurrency > 0
+    ? { localConcurrency: task.concurrency, pollingIntervalSeconds: 0.5 }
+    : {};
   for (let index = 0; index < task.entrypoints; index++) {
     await boss.work<Payload>(
       entrypointOf(task, index),
-      task.tuned ? tuned : {},
+      task.tuned ? tuned : own,
       async (jobs) => {
         if (task.handler === "sleep") {
           await Promise.all(jobs.map(({ data }) => counter.run(task, data.n, data.at)));

@@ -1,23 +1,38 @@
 /** A process of ours. Runs as it is on Node, Deno and Bun. */
 import process from "node:process";
 import postgres from "postgres";
-import { fromPostgresJs, openWorkerDriver, PgQueuer, Queries } from "../../mod.ts";
+import {
+  type EntrypointOptions,
+  fromPostgresJs,
+  openWorkerDriver,
+  PgQueuer,
+  Queries,
+  type SettingsOptions,
+} from "../../mod.ts";
 import {
   bytesPayload,
   Counter,
   entrypointOf,
   fill,
+  now,
   offer,
   readTask,
   say,
   type SendBatch,
   single,
-  type Task,
   told,
   trickle,
 } from "./task.ts";
 
 const task = readTask();
+/** One of each kind. */
+const LIMITS: readonly EntrypointOptions[] = [
+  { concurrencyLimit: 10 },
+  { concurrencyLimit: 50 },
+  { requestsPerSecond: 5_000 },
+  { serializedDispatch: true },
+  { concurrencyLimit: 20, requestsPerSecond: 5_000 },
+];
 
 switch (task.role) {
   case "install":
@@ -53,8 +68,19 @@ async function withQueries(
 ): Promise<void> {
   const sql = postgres(task.dsn, { max: connections, onnotice: () => {} });
   await sql`select 1`;
-  await run(new Queries(fromPostgresJs(sql)));
+  await run(new Queries(fromPostgresJs(sql), settings()));
   await sql.end();
+}
+
+/** What a variant changes about the tables. */
+function settings(): SettingsOptions {
+  switch (task.variant) {
+    case "balanced":
+    case "volatile":
+      return { durability: task.variant };
+    default:
+      return {};
+  }
 }
 
 function sendBatch(queries: Queries): SendBatch {
@@ -88,9 +114,11 @@ async function work(): Promise<void> {
   };
   const pgq = new PgQueuer(driver, { logger });
   for (let index = 0; index < task.entrypoints; index++) {
-    pgq.entrypoint(entrypointOf(task, index), limitsOf(task, index), async (job) => {
+    const isLimited = index < task.limited;
+    pgq.entrypoint(entrypointOf(task, index), isLimited ? LIMITS[index]! : {}, async (job) => {
       const { buffer, byteOffset } = job.payload!;
       const view = new DataView(buffer, byteOffset);
+      if (task.limited > 0 && !isLimited) counter.unlimitedAt = now();
       await counter.run(task, view.getUint32(0), view.getFloat64(4));
     });
   }
@@ -101,23 +129,4 @@ async function work(): Promise<void> {
   await pgq.stop();
   await run;
   counter.end();
-}
-
-/** One of each kind, none so low that it decides how long all of them take. */
-function limitsOf(task: Task, index: number): Record<string, unknown> {
-  if (!task.limited) return {};
-  switch (index) {
-    case 0:
-      return { concurrencyLimit: 2 };
-    case 1:
-      return { concurrencyLimit: 10 };
-    case 2:
-      return { requestsPerSecond: 100_000 };
-    case 3:
-      return { serializedDispatch: true };
-    case 4:
-      return { concurrencyLimit: 50, requestsPerSecond: 100_000 };
-    default:
-      return {};
-  }
 }

@@ -146,7 +146,7 @@ class Counter:
                 say("tally", self.tally())
 
     def report(self) -> dict:
-        own = {"marks": self.marks, "starts": self.starts, "busyMs": self.busy_ms, "heapKb": 0}
+        own = {"marks": self.marks, "starts": self.starts, "busyMs": self.busy_ms, "unlimitedAt": 0, "heapKb": 0}
         return {**self.tally(), **own}
 
 

@@ -38,8 +38,8 @@ export interface Task {
   readonly payloadBytes: number;
   /** Jobs are spread over so many entrypoints. */
   readonly entrypoints: number;
-  /** Whether the first five entrypoints have limits. */
-  readonly limited: boolean;
+  /** So many of them, the first ones, have limits: at most five. */
+  readonly limited: number;
   /** Of "fill": what to enqueue, `batch` jobs at a time. */
   readonly parts: readonly Part[];
   readonly batch: number;
@@ -80,6 +80,8 @@ export interface WorkerReport extends Tally {
   readonly starts: readonly (readonly [number: number, calledAt: number, startedAt: number])[];
   /** Of "sleep": what handlers took, in sum. */
   readonly busyMs: number;
+  /** When the last job of an entrypoint without limits began. */
+  readonly unlimitedAt: number;
   /** Kilobytes of memory in use by JavaScript objects, where the runtime says. */
   readonly heapKb: number;
 }
@@ -132,6 +134,7 @@ export class Counter {
   sum = 0;
   firstAt = 0;
   busyMs = 0;
+  unlimitedAt = 0;
   readonly marks: [number, number][] = [];
   readonly starts: [number, number, number][] = [];
   readonly #wanted: Set<number>;
@@ -164,9 +167,10 @@ export class Counter {
 
   end(): void {
     clearInterval(this.#timer);
-    const { count, sum, firstAt, busyMs, marks, starts } = this;
-    const heapKb = Math.round(process.memoryUsage().heapUsed / 1024);
-    say("end", { count, sum, firstAt, busyMs, marks, starts, heapKb } satisfies WorkerReport);
+    const { count, sum, firstAt, busyMs, unlimitedAt, marks, starts } = this;
+    const heapKb = Math.round(process.memoryUsage().heapUsed / 1_024);
+    const report = { count, sum, firstAt, busyMs, unlimitedAt, marks, starts, heapKb };
+    say("end", report satisfies WorkerReport);
   }
 
   #say(): void {

@@ -29,8 +29,9 @@ async function measure(
         ? {}
         : { serverCpuUs: (after - before) * 1_000 / jobs }),
     };
-    const holdings = { ready: jobs, deferred: 0, running: 0, done: 0, total: jobs };
-    return { figures, problems: await checkHoldings(contender, place, holdings) };
+    const wanted = { ready: jobs, deferred: 0, running: 0, done: 0, total: jobs };
+    const { problems } = await checkHoldings(contender, place, wanted);
+    return { figures, problems };
   } finally {
     await place.drop();
   }

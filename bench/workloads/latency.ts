@@ -61,10 +61,8 @@ async function measure(bench: Bench, contender: Contender): Promise<Sample> {
     };
     const problems = report.count === count ? [] : [`${report.count} handlers ran, not ${count}`];
     const wanted = { ready: 0, deferred: 0, running: 0, done: count, total: count };
-    return {
-      figures,
-      problems: problems.concat(await checkHoldings(contender, place, wanted)),
-    };
+    const verdict = await checkHoldings(contender, place, wanted);
+    return { figures, problems: problems.concat(verdict.problems) };
   } catch (error) {
     worker.kill();
     throw error;

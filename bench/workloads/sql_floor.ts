@@ -38,7 +38,7 @@ export const sqlFloor: Workload = {
             ? {}
             : { serverCpuUs: (after - before) * 1_000 / jobs }),
         },
-        problems: await checkHoldings(contender, place, wanted),
+        problems: (await checkHoldings(contender, place, wanted)).problems,
       };
     } finally {
       await place.drop();
