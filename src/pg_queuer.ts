@@ -13,7 +13,7 @@ import { type Entrypoint, type EntrypointOptions, resolveEntrypoint } from "./wo
 import type { Handler } from "./worker/run_job.ts";
 import { resolveRunOptions, type RunOptions } from "./worker/run_options.ts";
 import type { Manager } from "./worker/together.ts";
-import { work } from "./worker/work.ts";
+import { work, type WorkParts } from "./worker/work.ts";
 import { type Duration, toMs } from "./duration.ts";
 
 /** Options for {@linkcode PgQueuer}. */
@@ -176,6 +176,23 @@ export class PgQueuer implements AsyncDisposable {
    * @throws {Error} If no entrypoint or schedule is registered, the worker runs already, or the database cannot be reached at start.
    */
   async run(options: RunOptions = {}): Promise<void> {
+    await this.#work(options, (parts) => parts, () => this.#driver.close());
+  }
+
+  /**
+   * Runs on parts that `adapt` has changed, and leaves the driver open: for the testing kit.
+   *
+   * @internal
+   */
+  async runAdapted(options: RunOptions, adapt: (parts: WorkParts) => WorkParts): Promise<void> {
+    await this.#work(options, adapt, () => Promise.resolve());
+  }
+
+  async #work(
+    options: RunOptions,
+    adapt: (parts: WorkParts) => WorkParts,
+    close: () => Promise<void>,
+  ): Promise<void> {
     const resolved = resolveRunOptions(options);
     if (this.#entrypoints.size === 0 && this.#schedules.length === 0) {
       throw new Error(
@@ -186,21 +203,23 @@ export class PgQueuer implements AsyncDisposable {
 
     const stop = (): void => void this.stop();
     const run = { ended: Promise.resolve(), manager: undefined as Manager | undefined };
-    this.#run = run;
-    resolved.signal?.addEventListener("abort", stop);
-    if (resolved.signal?.aborted) this.#stopped = true;
-    const ended = work({
+    const parts = adapt({
       driver: this.#driver,
       settings: this.#settings,
       entrypoints: new Map(this.#entrypoints),
       schedules: [...this.#schedules],
+      statistics: true,
       options: resolved,
       logger: this.#logger ?? resolved.logger ?? silentLogger,
       stopped: () => this.#stopped,
       onManager: (manager) => run.manager = manager,
-    }).finally(async () => {
+    });
+    this.#run = run;
+    resolved.signal?.addEventListener("abort", stop);
+    if (resolved.signal?.aborted) this.#stopped = true;
+    const ended = work(parts).finally(async () => {
       resolved.signal?.removeEventListener("abort", stop);
-      await this.#driver.close();
+      await close();
       this.#run = undefined;
     });
     // stop() waits for the end and leaves the error to the caller of run().

@@ -54,7 +54,7 @@ const STEPS: readonly Step[] = [
   ["the checkout runs on Deno", checkCheckout],
   ["the tarball has what it needs", tarball],
   ["the tarball installs", project],
-  ["its names are those of mod.ts", async () => checkImport(await project())],
+  ["its names are those of the entries", async () => checkImport(await project())],
   ["its types compile on TypeScript 5.9 and 7", async () => checkTypes(await project())],
   [`pgq runs on Node ${nodeVersion} by npx`, checkThisNode],
   [`pgq runs on Node ${otherMajor}`, checkOtherNode],
@@ -127,7 +127,7 @@ function documents(): string[] {
 
 /** A member may speak for itself; what is exported may not, and its types must be exported too. */
 async function checkDocumentation(): Promise<void> {
-  const { output } = await finish(deno, ["doc", "--lint", "mod.ts"]);
+  const { output } = await finish(deno, ["doc", "--lint", "mod.ts", "src/testing/mod.ts"]);
   // A report is a heading, a place, and the line it is about with its number in front.
   const reports = output.split(/^(?=error\[)/m).filter((report) => report.startsWith("error["));
   const serious = reports.filter((report) =>

@@ -47,7 +47,8 @@ const CANCEL_ROUNDS = 3;
  * ```
  */
 export class Queries {
-  readonly #executor: Executor;
+  /** What runs the statements. */
+  readonly executor: Executor;
   readonly #settings: Settings;
   readonly #enqueuer: Enqueuer;
   readonly #queue: QueueStore;
@@ -66,7 +67,7 @@ export class Queries {
         }`,
       );
     }
-    this.#executor = executor;
+    this.executor = executor;
     const { coalesce = "listen" in executor, ...settings } = options;
     this.#settings = resolveSettings(settings);
     const statements = new Statements(this.#settings);
@@ -241,7 +242,7 @@ export class Queries {
     const checked = checkIds(ids);
     if (checked.length === 0) return { requeued: [], duplicates: [], notHeld: [] };
     // In a transaction the first error ends it.
-    const attempts = "script" in this.#executor ? 5 : 1;
+    const attempts = "script" in this.executor ? 5 : 1;
     return await requeue(this.#log, checked, attempts, this.#settings);
   }
 
@@ -263,7 +264,7 @@ export class Queries {
    * @throws {TypeError} If this instance works inside a transaction.
    */
   async install(options: { createSchema?: boolean } = {}): Promise<InstallResult> {
-    return await schemaOf(this.#executor, this.#settings, "install").install({
+    return await schemaOf(this.executor, this.#settings, "install").install({
       createSchema: options.createSchema ?? true,
     });
   }
@@ -275,7 +276,7 @@ export class Queries {
    * @throws {SchemaError} If a table of that name is not ours, or we are not its owner. Nothing was changed.
    */
   async uninstall(): Promise<string[]> {
-    return await schemaOf(this.#executor, this.#settings, "uninstall").uninstall();
+    return await schemaOf(this.executor, this.#settings, "uninstall").uninstall();
   }
 
   /**
@@ -285,7 +286,7 @@ export class Queries {
    * @returns What differs, such as `index pgqueuer_ready_idx`. Empty if all is well.
    */
   async verify(expect: "present" | "absent"): Promise<string[]> {
-    const schema = schemaOf(this.#executor, this.#settings, "verify");
+    const schema = schemaOf(this.executor, this.#settings, "verify");
     return expect === "present" ? await schema.missing() : await schema.present();
   }
 }

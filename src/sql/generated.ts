@@ -570,6 +570,8 @@ export const statements: {
   readonly make_durable: string;
   readonly make_balanced: string;
   readonly make_volatile: string;
+  readonly find_jobs: string;
+  readonly make_due: string;
 } = {
   job_status: `SELECT wanted.id, coalesce(
     (SELECT status FROM {queue_table} WHERE id = wanted.id),
@@ -1395,4 +1397,16 @@ ALTER TABLE {queue_table_log} SET UNLOGGED;
 ALTER TABLE {statistics_table} SET UNLOGGED;
 ALTER TABLE {schedules_table} SET UNLOGGED;
 ALTER TABLE {limits_table} SET UNLOGGED`,
+  find_jobs: `SELECT id, priority, queue_manager_id AS manager, created, updated, heartbeat, execute_after AS due, status,
+    entrypoint, dedupe_key AS dedupe, payload, headers, attempts, slot
+FROM {queue_table}
+WHERE ($1::text IS NULL OR status = $1::text::{queue_status_type}) AND ($2::text IS NULL OR entrypoint = $2::text)
+ORDER BY id DESC
+LIMIT $3::int4`,
+  make_due: `WITH changed AS (
+    UPDATE {queue_table} SET execute_after = created, updated = now()
+    WHERE status = 'queued' AND execute_after > created AND entrypoint = ANY ($1::text::text[])
+    RETURNING 1
+)
+SELECT count(*)::int4 AS count FROM changed`,
 };

@@ -100,8 +100,8 @@ export class QueueManager {
       }
       try {
         const count = await this.#claim(room);
-        if (count >= room.limit) continue;
         if (count > 0) this.#locked = 0;
+        if (count >= room.limit) continue;
         if (this.#attempts.free() === 0) {
           // It was a look ahead: there is time until the next.
           await this.#attempts.wait(Infinity);

@@ -22,6 +22,8 @@ export interface WorkParts {
   readonly settings: Settings;
   readonly entrypoints: ReadonlyMap<string, Entrypoint>;
   readonly schedules: readonly Schedule[];
+  /** Whether the log is counted into the statistics and pruned. */
+  readonly statistics: boolean;
   readonly options: ResolvedRunOptions;
   readonly logger: Logger;
   /** Whether the worker is to stop. */
@@ -84,9 +86,9 @@ export async function work(parts: WorkParts): Promise<void> {
       ...parts.schedules.map(({ entrypoint }) => `schedule ${entrypoint}`),
     ];
     logger.info(`Worker ${queueManagerId} runs ${names.join(", ")}`);
-    aggregator.start();
+    if (parts.statistics) aggregator.start();
     await manager.run();
-    if (options.mode === "drain") await aggregator.finish();
+    if (parts.statistics && options.mode === "drain") await aggregator.finish();
     logger.info(`Worker ${queueManagerId} has stopped`);
   } finally {
     await aggregator.close();

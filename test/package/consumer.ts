@@ -1,6 +1,7 @@
 /** What somebody does who has installed the package, in a project of their own. */
 import { join } from "node:path";
 import * as api from "../../mod.ts";
+import * as testing from "../../src/testing/mod.ts";
 import { CheckError, finish, run } from "./command.ts";
 import type { CheckDatabase } from "./database.ts";
 
@@ -12,16 +13,15 @@ export interface PgqCommand {
   readonly runtime: RegExp;
 }
 
-/** Imports the package on Node: every name of `mod.ts` must be there, and no other. */
+/** Imports the package on Node: every name of an entry must be there, and no other. */
 export async function checkImport(project: string): Promise<void> {
-  const script = 'console.log(Object.keys(await import("pgqueuer")).sort().join("\\n"))';
-  const found = await run("node", ["--input-type=module", "-e", script], { cwd: project });
-  const expected = Object.keys(api).sort().join("\n");
-  if (found.trim() !== expected) {
-    throw new CheckError(
-      "The package exports other names than mod.ts",
-      `${found}\n!=\n${expected}`,
-    );
+  for (const [name, entry] of Object.entries({ "pgqueuer": api, "pgqueuer/testing": testing })) {
+    const script = `console.log(Object.keys(await import("${name}")).sort().join("\\n"))`;
+    const found = await run("node", ["--input-type=module", "-e", script], { cwd: project });
+    const expected = Object.keys(entry).sort().join("\n");
+    if (found.trim() !== expected) {
+      throw new CheckError(`${name} exports other names`, `${found}\n!=\n${expected}`);
+    }
   }
 }
 
@@ -42,7 +42,7 @@ export async function checkTypes(project: string): Promise<void> {
         ...strict,
         ...target,
         ...["--module", module, "--moduleResolution", resolution],
-        ...["main.ts", "api.ts"],
+        ...["main.ts", "api.ts", "tests.ts"],
       ], { cwd: project });
     }
   }

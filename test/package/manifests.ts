@@ -103,7 +103,11 @@ function ranges({ dependencies, devDependencies, peerDependencies }: PackageJson
 function imports(npm: PackageJson, deno: DenoJson): string[] {
   const wanted: Readonly<Record<string, string>> = { ...npm.devDependencies, ...npm.dependencies };
   return Object.entries(deno.imports).flatMap(([name, target]) => {
-    const expected = name === npm.name ? deno.exports["."] : `npm:${name}@${wanted[name]}`;
+    // Our own names, so that tests and documents import them as a user does.
+    const own = name === npm.name || name.startsWith(`${npm.name}/`);
+    const expected = own
+      ? deno.exports[`.${name.slice(npm.name.length)}`]
+      : `npm:${name}@${wanted[name]}`;
     return target === expected ? [] : [`deno.json must map ${name} to ${expected}: "${target}"`];
   });
 }

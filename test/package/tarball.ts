@@ -14,6 +14,8 @@ const REQUIRED = [
   "dist/mod.d.ts",
   "dist/mod.js",
   "dist/src/sql/generated.js",
+  "dist/src/testing/mod.d.ts",
+  "dist/src/testing/mod.js",
   "package.json",
 ];
 

@@ -1,0 +1,117 @@
+import type { Duration } from "../duration.ts";
+import { JobCanceledError, PgQueuerError } from "../errors.ts";
+import type { Job } from "../job.ts";
+import { type Logger, silentLogger } from "../logger.ts";
+import { afterFailure, type RetryOptions } from "../retry.ts";
+import { knownOptions, shown } from "../validate.ts";
+import type { OnFailure } from "../worker/acknowledger.ts";
+import { Attempt } from "../worker/attempt.ts";
+import { type Entrypoint, resolveEntrypoint } from "../worker/entrypoint.ts";
+import { momentNow } from "../worker/moment.ts";
+import type { Handler, Outcome } from "../worker/run_job.ts";
+
+/** Options for {@linkcode runJob}. */
+export interface RunJobOptions {
+  /** As the option of the entrypoint: longest that the attempt may take. `0` is no limit. @default {0} */
+  timeout?: Duration | undefined;
+  /** As the option of the entrypoint: whether and when a job whose handler threw runs again. @default off */
+  retry?: RetryOptions | undefined;
+  /** As the option of the entrypoint: what becomes of a job whose last attempt failed. @default {"delete"} */
+  onFailure?: OnFailure | undefined;
+  /** What `context.log` writes to. @default nowhere */
+  logger?: Logger | undefined;
+  /**
+   * Aborts `context.signal`, as a cancel does. Abort it with a {@linkcode ShutdownError} or {@linkcode LeaseLostError} and
+   * it is that.
+   *
+   * @default never aborted
+   */
+  signal?: AbortSignal | undefined;
+}
+
+/** What a worker would make of an attempt. */
+export type JobResult =
+  /** Done: the job is deleted. */
+  | { readonly status: "successful" }
+  /** Failed: the job is deleted, and the log says why. */
+  | { readonly status: "exception"; readonly error: unknown }
+  /** Failed: the job is held, since `onFailure` is `"hold"`. */
+  | { readonly status: "failed"; readonly error: unknown }
+  /** To be run again after `delayMs` milliseconds: the handler asked for it, or the option `retry` says so. */
+  | {
+    readonly status: "retry";
+    readonly delayMs: number;
+    /** What the handler gave as its reason. */
+    readonly reason: string | null;
+    readonly error: unknown;
+  }
+  /** Canceled, and the handler obeyed. */
+  | { readonly status: "canceled" }
+  /** Put back as it was, through no fault of its own: the worker stopped or lost the lease. */
+  | { readonly status: "released" };
+
+/**
+ * Runs one attempt of a job as a worker would, without a database, and gives what would become of the job. It does not
+ * reject when the handler throws: that is a result too.
+ *
+ * @example A handler that asks for another attempt
+ * ```ts
+ * import { type Job, RetryRequested } from "pgqueuer";
+ * import { fakeJob, runJob } from "pgqueuer/testing";
+ * import assert from "node:assert/strict";
+ *
+ * function sync(job: Job) {
+ *   if (job.attempts < 2) throw new RetryRequested({ delay: { seconds: 5 }, reason: "too early" });
+ * }
+ *
+ * const first = await runJob(sync, fakeJob());
+ * assert.equal(first.status === "retry" && first.delayMs, 5_000);
+ *
+ * const third = await runJob(sync, fakeJob({ attempts: 2 }));
+ * assert.equal(third.status, "successful");
+ * ```
+ *
+ * @param handler What the worker registers for the job's entrypoint.
+ * @param job What {@linkcode fakeJob} made, or a job of the queue.
+ * @param options What the entrypoint says of one attempt, and what the handler finds in its context.
+ * @returns What a worker would store.
+ * @throws {TypeError} If an argument is of the wrong kind or an option is unknown.
+ * @throws {RangeError} If an option is out of range.
+ */
+export async function runJob(
+  handler: Handler,
+  job: Job,
+  options: RunJobOptions = {},
+): Promise<JobResult> {
+  if (typeof handler !== "function") {
+    throw new TypeError(
+      `Cannot run a job as its handler must be a function: current value is ${shown(handler)}`,
+    );
+  }
+  knownOptions("options", options, ["timeout", "retry", "onFailure", "logger", "signal"]);
+  const { timeout, retry, onFailure, logger = silentLogger, signal } = options;
+  const entrypoint = resolveEntrypoint(job.entrypoint, { timeout, retry, onFailure }, handler);
+  const now = momentNow();
+  const attempt = new Attempt(job, now, now, logger);
+
+  const abort = (): void => attempt.abort(reasonOf(signal!, job));
+  signal?.addEventListener("abort", abort);
+  if (signal?.aborted) abort();
+  try {
+    return resultOf(await attempt.run(entrypoint.handler, entrypoint.timeoutMs), job, entrypoint);
+  } finally {
+    signal?.removeEventListener("abort", abort);
+  }
+}
+
+/** Any reason that is none of ours is taken for a cancel. */
+function reasonOf(signal: AbortSignal, job: Job): Error {
+  return signal.reason instanceof PgQueuerError ? signal.reason : new JobCanceledError(job.id);
+}
+
+function resultOf(outcome: Outcome, job: Job, { retry, onFailure }: Entrypoint): JobResult {
+  if (outcome.status !== "exception") return outcome;
+  const { delayMs, reason, thrown } = afterFailure(outcome.error, job.attempts, retry);
+  if (delayMs !== null) return { status: "retry", delayMs, reason, error: thrown };
+  return { status: onFailure === "hold" ? "failed" : "exception", error: thrown };
+}
