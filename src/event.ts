@@ -15,11 +15,31 @@ export interface CancellationEvent {
   readonly ids: readonly number[];
 }
 
-/** Sent by a worker to itself, to learn whether it can still hear. */
+/** Who sent a health check. Keys of ours, which the Python listeners ignore. */
+export interface FleetMark {
+  readonly worker: string;
+  /** The same for workers that look for the same jobs. */
+  readonly group: string;
+}
+
+/** Sent by a worker to itself, to learn whether it can still hear. Others learn that it is there. */
 export interface HealthCheckEvent {
   readonly type: "health_check_event";
   readonly channel: string;
   readonly id: string;
+  readonly fleet?: FleetMark | undefined;
+  /** The worker has just seen that no job is ready. */
+  readonly quiet?: Quiet | undefined;
+}
+
+/** What comes next in a queue where no job is ready. */
+export interface Quiet {
+  /** Milliseconds until a job may be: it is due, a token comes or a lease runs out. `null`: nothing is known to come. */
+  readonly nextMs: number | null;
+  /** Whether a job waits for a seat. */
+  readonly blocked: boolean;
+  /** Milliseconds from the worker's claim until now. */
+  readonly tookMs: number;
 }
 
 /** A decoded notification. */
@@ -42,6 +62,9 @@ const queueEvent = z.discriminatedUnion("type", [
     type: z.literal("health_check_event"),
     channel: z.string(),
     id: z.string(),
+    fleet: z.object({ worker: z.string(), group: z.string() }).optional(),
+    quiet: z.object({ nextMs: z.number().nullable(), blocked: z.boolean(), tookMs: z.number() })
+      .optional(),
   }),
 ]);
 
@@ -54,12 +77,19 @@ export function parseEvent(payload: string): QueueEvent | null {
   }
 }
 
-/** Encodes a health check in the shape that the Python listeners expect. */
-export function healthCheckEvent(channel: string, id: string): string {
+/** Encodes a health check in the shape that the Python listeners expect, and who sends it. */
+export function healthCheckEvent(
+  channel: string,
+  id: string,
+  fleet: FleetMark,
+  quiet?: Quiet,
+): string {
   return JSON.stringify({
     channel,
     sent_at: new Date().toISOString(),
     type: "health_check_event",
     id,
+    fleet,
+    quiet,
   });
 }

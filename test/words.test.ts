@@ -122,7 +122,10 @@ describe("parseEvent()", () => {
     ) {
       expect(parseEvent(JSON.stringify(event))).toMatchObject({ type: event.type });
     }
-    expect(parseEvent(healthCheckEvent("ch", "b"))).toMatchObject({ id: "b", channel: "ch" });
+    expect(parseEvent(healthCheckEvent("ch", "b", { worker: "w", group: "g" }))).toMatchObject({
+      id: "b",
+      channel: "ch",
+    });
   });
 
   test.each([

@@ -1,8 +1,9 @@
 import { reconnectDelayMs } from "../backoff.ts";
 import type { Driver, Subscription } from "../driver.ts";
-import { healthCheckEvent, parseEvent } from "../event.ts";
+import { healthCheckEvent, parseEvent, type Quiet } from "../event.ts";
 import type { JobId } from "../job.ts";
 import type { Logger } from "../logger.ts";
+import type { Fleet } from "./fleet.ts";
 import { Wake } from "./wake.ts";
 
 /** How long our own health check may be under way before we think that we are deaf. */
@@ -16,6 +17,7 @@ export interface ListenerParts {
   readonly queueTable: string;
   /** Is told which jobs somebody has canceled. */
   readonly onCancel: (jobIds: readonly JobId[]) => void;
+  readonly fleet: Fleet;
   readonly logger: Logger;
 }
 
@@ -29,6 +31,9 @@ export interface ListenerParts {
 export class Listener {
   readonly #parts: ListenerParts;
   readonly #wake = new Wake();
+  /** Set when another worker has seen that no job is ready, after the last notification of work. */
+  readonly #quiet = new Wake();
+  #lastQuiet: Quiet | null = null;
   #subscription: Subscription | undefined;
   /** Counts subscriptions, so that a late call of an older one is known as such. */
   #generation = 0;
@@ -55,13 +60,19 @@ export class Listener {
     return this.#wake.wait(timeoutMs);
   }
 
+  /** Waits for another worker to say that no job is ready after all, at most `timeoutMs`. Gives what it said. */
+  async waitForQuiet(timeoutMs: number): Promise<Quiet | null> {
+    return await this.#quiet.wait(timeoutMs) ? this.#lastQuiet : null;
+  }
+
   /** Says whether the end of a job ends the wait too. */
   heedEnds(heed: boolean): void {
     this.#heedsEnds = heed;
   }
 
-  /** Ends the wait of {@linkcode Listener.waitForWork}. */
+  /** Ends the waits of {@linkcode Listener.waitForWork} and {@linkcode Listener.waitForQuiet}. */
   wake(): void {
+    this.#quiet.set();
     this.#wake.set();
   }
 
@@ -75,7 +86,14 @@ export class Listener {
       this.renew();
     }, ECHO_TIMEOUT_MS);
     this.#echo = { id, timer };
-    return healthCheckEvent(this.#parts.channel, id);
+    return healthCheckEvent(this.#parts.channel, id, this.#parts.fleet.mark);
+  }
+
+  /** Gives what tells other workers that no job is ready. `null` if there are none. */
+  quietEvent(quiet: Quiet): string | null {
+    const { channel, fleet } = this.#parts;
+    if (fleet.size() === 1) return null;
+    return healthCheckEvent(channel, crypto.randomUUID(), fleet.mark, quiet);
   }
 
   /** Listens anew, on a new connection where the driver has its own. */
@@ -130,13 +148,24 @@ export class Listener {
       this.#parts.logger.debug("Ignored a notification that is none of ours");
     } else if (event.type === "health_check_event") {
       if (event.id === this.#echo?.id) this.#forgetEcho();
+      const other = event.fleet !== undefined && this.#parts.fleet.hear(event.fleet);
+      if (other && event.quiet) {
+        this.#parts.fleet.took(event.quiet.tookMs);
+        this.#lastQuiet = event.quiet;
+        this.#quiet.set();
+      }
     } else if (event.type === "cancellation_event") {
       this.#parts.onCancel(event.ids);
     } else {
       // A deleted job is one that has ended: work comes of it only where another waits for its seat.
       const work = event.operation === "insert" || event.operation === "update" ||
         event.operation === "delete" && this.#heedsEnds;
-      if (work && event.table === this.#parts.queueTable) this.#wake.set();
+      if (work && event.table === this.#parts.queueTable) {
+        // What was said of the queue before is not true any more.
+        this.#quiet.clear();
+        this.#lastQuiet = null;
+        this.#wake.set();
+      }
     }
   }
 

@@ -7,6 +7,7 @@ import type { Acknowledger } from "./acknowledger.ts";
 import { Attempts, type Room } from "./attempts.ts";
 import { Claimer } from "./claimer.ts";
 import { type Entrypoint, gatesOf } from "./entrypoint.ts";
+import type { Fleet } from "./fleet.ts";
 import { type Claim, Heartbeat } from "./heartbeat.ts";
 import type { Listener } from "./listener.ts";
 import type { ResolvedRunOptions } from "./run_options.ts";
@@ -17,6 +18,7 @@ export interface QueueManagerParts {
   readonly entrypoints: ReadonlyMap<string, Entrypoint>;
   readonly queue: QueueStore;
   readonly listener: Listener;
+  readonly fleet: Fleet;
   readonly acknowledger: Acknowledger;
   readonly logger: Logger;
   readonly options: ResolvedRunOptions;
@@ -43,6 +45,10 @@ export class QueueManager {
   #stopping = false;
   /** Whether a shutdown no longer waits for running handlers. */
   #hurried = false;
+  /** When the last claim was sent, on the monotonic clock. */
+  #lookedAt = performance.now();
+  /** Whether the other workers have heard of this one. */
+  #seen = false;
   /** Failed claims in a row. */
   #failures = 0;
   /** Looks in a row that found a job ready right after a claim that did not get it. */
@@ -105,7 +111,7 @@ export class QueueManager {
         if (this.#attempts.free() === 0) {
           // It was a look ahead: there is time until the next.
           await this.#attempts.wait(Infinity);
-        } else if (await this.#idle() === "drained") {
+        } else if (await this.#idle(count > 0) === "drained") {
           return;
         }
       } catch (error) {
@@ -118,6 +124,7 @@ export class QueueManager {
   async #claim({ limit, startable }: Room): Promise<number> {
     const { acknowledger, entrypoints } = this.#parts;
     await this.#heartbeat.catchUp();
+    this.#lookedAt = performance.now();
     const stale = await this.#claimer.takeOver(limit, () => this.#attempts.held());
     await this.#start(stale);
     // Their workers died before they could be stopped.
@@ -143,10 +150,13 @@ export class QueueManager {
   }
 
   /** Waits until there may be work. Says whether a drain is done instead. */
-  async #idle(): Promise<"look" | "drained"> {
+  async #idle(claimed: boolean): Promise<"look" | "drained"> {
     const { queue, listener, options } = this.#parts;
     const drain = options.mode === "drain";
-    let healthCheck: string | null = null;
+    // The first also tells the others that this worker is there.
+    let healthCheck = this.#seen ? null : listener.healthCheck();
+    this.#seen = true;
+    let tell = claimed;
     this.#claimer.lookFromFront();
     while (!this.#stopping) {
       // Already now: a seat that frees between the look and its answer would not be heard of.
@@ -166,18 +176,48 @@ export class QueueManager {
       this.#locked = 0;
       // The end of a job is news only to who waits for its seat.
       listener.heedEnds(blocked);
-      const waitMs = Math.min(options.dequeueTimeoutMs, nextMs);
       if (drain && !blocked) {
         if (this.#attempts.size === 0 && tokenMs === Infinity) return "drained";
         // A running handler may enqueue more, so look again when one has ended.
-        await this.#attempts.wait(waitMs);
+        await this.#attempts.wait(Math.min(options.dequeueTimeoutMs, nextMs));
         return "look";
       }
-      const woken = await listener.waitForWork(waitMs);
-      if (woken || nextMs <= options.dequeueTimeoutMs) return "look";
+      if (tell) this.#tellQuiet(nextMs, blocked);
+      tell = false;
+      if (await this.#waitForTurn(nextMs)) return "look";
       healthCheck = listener.healthCheck();
     }
     return "look";
+  }
+
+  /** Waits for work and for this worker's turn, at most `dequeueTimeout`. Says whether there may be some. */
+  async #waitForTurn(nextMs: number): Promise<boolean> {
+    const { fleet, listener, options } = this.#parts;
+    const timeoutAt = performance.now() + options.dequeueTimeoutMs;
+    let nextAt = performance.now() + nextMs;
+    while (!this.#stopping) {
+      const woken = await listener.waitForWork(Math.min(nextAt, timeoutAt) - performance.now());
+      if (!woken && nextAt > timeoutAt) return false;
+      const turnMs = fleet.turnMs(this.#attempts.running / options.maxConcurrentTasks);
+      const quiet = turnMs === 0 ? null : await listener.waitForQuiet(turnMs);
+      if (quiet === null) return true;
+      // Another worker has taken what was ready, and says what comes next.
+      listener.heedEnds(quiet.blocked);
+      nextAt = performance.now() + (quiet.nextMs ?? Infinity);
+    }
+    return true;
+  }
+
+  /** Spares other workers a look. If it is lost they look. */
+  #tellQuiet(nextMs: number, blocked: boolean): void {
+    const { listener, queue, logger } = this.#parts;
+    const event = listener.quietEvent({
+      nextMs: Number.isFinite(nextMs) ? nextMs : null,
+      blocked,
+      tookMs: performance.now() - this.#lookedAt,
+    });
+    if (event === null) return;
+    queue.notify(event).catch((error) => logger.debug(`Cannot tell what comes next: ${error}`));
   }
 
   /** Waits after a failure. Whatever it was, the next claim tries again: the process does not exit (G12). */

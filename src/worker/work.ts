@@ -9,12 +9,16 @@ import type { Settings } from "../settings.ts";
 import { Statements } from "../sql/render.ts";
 import { Acknowledger } from "./acknowledger.ts";
 import { Aggregator } from "./aggregator.ts";
-import type { Entrypoint } from "./entrypoint.ts";
+import { type Entrypoint, gatesOf } from "./entrypoint.ts";
+import { Fleet } from "./fleet.ts";
 import { Listener } from "./listener.ts";
 import { QueueManager } from "./queue_manager.ts";
 import type { ResolvedRunOptions } from "./run_options.ts";
 import { ScheduleManager } from "./schedule_manager.ts";
 import { type Manager, together } from "./together.ts";
+
+/** How long a worker counts in the fleet beyond the time in which it must be heard of. */
+const FLEET_TTL_MS = 10_000;
 
 /** What a run is made from. */
 export interface WorkParts {
@@ -45,11 +49,18 @@ export async function work(parts: WorkParts): Promise<void> {
     logger,
   });
   let jobs: QueueManager | undefined;
+  const fleet = await Fleet.of({
+    queueManagerId,
+    gates: gatesOf(parts.entrypoints, options.heartbeatTimeoutMs),
+    // An idle worker is heard of once in its dequeueTimeout, a busy one when it becomes idle.
+    ttlMs: 2 * options.dequeueTimeoutMs + FLEET_TTL_MS,
+  });
   const listener = new Listener({
     driver,
     channel: settings.channel,
     queueTable: settings.queueTable,
     onCancel: (jobIds) => jobs?.cancel(jobIds),
+    fleet,
     logger,
   });
   try {
@@ -72,6 +83,7 @@ export async function work(parts: WorkParts): Promise<void> {
         entrypoints: noting(parts.entrypoints, aggregator),
         queue,
         listener,
+        fleet,
         acknowledger: new Acknowledger(queue, queueManagerId, logger),
         logger,
         options,
