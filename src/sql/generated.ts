@@ -147,19 +147,29 @@ BEGIN
         ) AS job
     ), crowded AS (
         SELECT longest.entrypoint FROM longest GROUP BY longest.entrypoint HAVING count(*) = 1000
+    ), part AS (
+        -- Of jobs without a key a serialized entrypoint starts one: they must not hide those that have one.
+        SELECT opened.entrypoint, opened.room, NULL::boolean AS keyless FROM opened WHERE NOT opened.serialized
+        UNION ALL SELECT opened.entrypoint, opened.room, false FROM opened WHERE opened.serialized
+        UNION ALL SELECT opened.entrypoint, least(opened.room, 1), true FROM opened
+            WHERE opened.serialized AND NOT opened.keyless_runs
     ), due AS (
-        SELECT job.ctid AS place, job.id, job.priority, job.entrypoint, job.dedupe_key IS NULL AS keyless
-        FROM {queue_table} AS job JOIN opened ON opened.entrypoint = job.entrypoint
-        WHERE job.status = 'queued' AND NOT (opened.keyless_runs AND job.dedupe_key IS NULL)
-            AND job.ctid = ANY (ARRAY(
-                SELECT longest.place FROM longest
-                UNION ALL
-                SELECT found.place
-                FROM crowded CROSS JOIN LATERAL {due_function}(crowded.entrypoint, instant) AS found(place)
-            ))
-        ORDER BY job.priority DESC, job.id
-        LIMIT most
-        FOR UPDATE OF job SKIP LOCKED
+        -- As many of each as it has room for: one that is full must not hide the others.
+        SELECT job.* FROM part CROSS JOIN LATERAL (
+            SELECT ctid AS place, job.id, job.priority, job.entrypoint, job.dedupe_key IS NULL AS keyless
+            FROM {queue_table} AS job
+            WHERE job.status = 'queued' AND (part.keyless IS NULL OR part.keyless = (job.dedupe_key IS NULL))
+                AND job.ctid = ANY (ARRAY(
+                    SELECT longest.place FROM longest WHERE longest.entrypoint = part.entrypoint
+                    UNION ALL
+                    SELECT found.place
+                    FROM crowded CROSS JOIN LATERAL {due_function}(crowded.entrypoint, instant) AS found(place)
+                    WHERE crowded.entrypoint = part.entrypoint
+                ))
+            ORDER BY job.priority DESC, job.id
+            LIMIT greatest(0, part.room)
+            FOR UPDATE SKIP LOCKED
+        ) AS job
     ), ranked AS (
         SELECT candidate.*, opened.room, opened.concurrency, opened.serialized, opened.limited,
             row_number() OVER (

@@ -90,27 +90,70 @@ test("a job that somebody queues again is no longer to be stopped", async () => 
   expect(await store.heartbeat([job.id], me)).toEqual([{ jobId: job.id, canceled: false }]);
 });
 
-test("a worker whose group is busy waits for its end, not for jobs of the group that are due", async () => {
-  const gate: Gate = {
-    entrypoint: "work",
+function gate(entrypoint: string, limits: Partial<Gate> = {}): Gate {
+  return {
+    entrypoint,
     concurrencyLimit: 0,
     requestsPerSecond: Infinity,
-    serializedDispatch: true,
+    serializedDispatch: false,
     leaseMs: 0,
     maxTakeOvers: 5,
+    ...limits,
   };
-  const ids = await queue.queries.enqueue("work", [null, null, null], {
+}
+
+/** Waits until each deferred job below a minute is due. */
+async function allDue(): Promise<void> {
+  await until("all are due", async () => {
+    const waiting = await queue.sql`
+      select 1 from ${queue.sql(queue.table)}
+      where execute_after > now() and execute_after < now() + interval '1 minute'`;
+    return waiting.length === 0;
+  });
+}
+
+test("a worker whose group is busy waits for its end, not for jobs of the group that are due", async () => {
+  const serialized = gate("work", { serializedDispatch: true });
+  await queue.queries.enqueue("work", [null, null, null], {
     executeAfter: [0, 1, { hours: 1 }],
     dedupeKey: [null, null, "keyed"],
   });
-  await store.claimLimited(1, 1, [gate], me);
-  await until("the second is due", async () =>
-    (await queue.sql`
-      select 1 from ${queue.sql(queue.table)} where id = ${ids[1]!} and execute_after <= now()`)
-      .length > 0);
+  await store.claimLimited(1, 1, [serialized], me);
+  await allDue();
 
-  const outlook = await store.lookAhead([gate], null);
+  const outlook = await store.lookAhead([serialized], null);
 
   expect(outlook).toMatchObject({ ready: false, blocked: true });
   expect(outlook.dueMs).toBeGreaterThan(3_000_000);
+});
+
+test("due jobs of an entrypoint that is nearly full do not hide those of another", async () => {
+  const due = await queue.queries.enqueue(["full", "full", "full", "other"], Array(4).fill(null), {
+    priority: [9, 9, 9, 5],
+    executeAfter: 1,
+  });
+  await queue.queries.enqueue("other", [null, null, null]);
+  await allDue();
+
+  const jobs = await store.claimLimited(
+    3,
+    3,
+    [gate("full", { concurrencyLimit: 1 }), gate("other")],
+    me,
+  );
+
+  expect(jobs.map(({ id }) => id)).toEqual([due[0], due[3], due[3]! + 1]);
+});
+
+test("due jobs of a serialized entrypoint that wait for each other do not hide those with a key", async () => {
+  const [first, , , keyed] = await queue.queries.enqueue("work", Array(4).fill(null), {
+    priority: [9, 9, 9, 5],
+    executeAfter: 1,
+    dedupeKey: [null, null, null, "keyed"],
+  });
+  await allDue();
+
+  const jobs = await store.claimLimited(3, 3, [gate("work", { serializedDispatch: true })], me);
+
+  expect(jobs.map(({ id }) => id)).toEqual([first, keyed]);
 });
