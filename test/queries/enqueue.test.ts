@@ -105,7 +105,8 @@ test("a duplicate is told to its own caller, in the way that caller asked for", 
     result.status === "fulfilled" ? result.value : result.reason
   );
   expect([first, second]).toContain(null);
-  const winner = first ?? second;
+  // The fourth is a statement of its own, on another connection: it may come first.
+  const winner = first ?? second ?? fourth;
   expect(third).toBeInstanceOf(DuplicateJobError);
   expect((third as DuplicateJobError).dedupeKeys).toEqual(["same"]);
   expect(fourth).toBe(winner);
