@@ -27,8 +27,12 @@ export interface Workload {
   readonly figure: string;
   readonly unit: string;
   readonly better: "more" | "less";
-  /** Measured with `--soak` only, or else with it only. */
+  /** "only": measured with `--soak`, or when it is asked for by name. */
   readonly soak?: "only";
+  /** Whether `--quick` measures it without being asked. @default true */
+  readonly inQuick?: boolean;
+  /** Most rounds, for what takes long and is not compared. */
+  readonly rounds?: number;
   /** What it does, for a reader of the figures: counts, after scaling. */
   parameters(bench: Bench): Readonly<Record<string, number | string>>;
   /** Who takes part. */

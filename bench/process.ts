@@ -65,6 +65,7 @@ const USUAL: Omit<Task, "role" | "dsn"> = {
   handler: "count",
   sleepMs: 0,
   concurrency: 0,
+  retentionMs: 0,
   sampleEvery: 1,
   marks: [],
 };
@@ -184,19 +185,29 @@ export class PeerProcess {
   }
 
   #onLine(line: string): void {
-    if (!line.startsWith('{"event"')) return void (this.#stderr += `${line}\n`);
-    const { event, value } = JSON.parse(line) as { event: string; value: unknown };
-    if (event === "tally") {
-      this.#tally = value as Tally;
+    const message = messageOf(line);
+    if (message === undefined) {
+      this.#stderr += `${line.slice(0, 200)}\n`;
+    } else if (message.event === "tally") {
+      this.#tally = message.value as Tally;
       this.onTally();
-      return;
+    } else {
+      this.#seen.set(message.event, message.value);
+      this.#waiting.get(message.event)?.(message.value);
     }
-    this.#seen.set(event, value);
-    this.#waiting.get(event)?.(value);
   }
 
   #failure(what: string): Error {
     return new Error(`Process ${this.pid} ${what}:\n${this.stderr}`);
+  }
+}
+
+/** `undefined` for what somebody else prints. */
+function messageOf(line: string): { event: string; value: unknown } | undefined {
+  try {
+    return line.startsWith('{"event"') ? JSON.parse(line) : undefined;
+  } catch {
+    return undefined;
   }
 }
 

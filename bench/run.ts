@@ -54,7 +54,8 @@ async function main(argv: readonly string[]): Promise<number> {
     for (const workload of choose(options)) {
       const chosen = workload.contenders(bench).filter(({ name }) => matches(options.peers, name));
       if (chosen.length === 0) continue;
-      workloads.push(await measureAll(bench, workload, chosen, options.rounds));
+      const rounds = Math.min(options.rounds, workload.rounds ?? Infinity);
+      workloads.push(await measureAll(bench, workload, chosen, rounds));
     }
     const result: RunResult = {
       date: new Date().toISOString(),
@@ -125,15 +126,16 @@ async function measure(bench: Bench, workload: Workload, contender: Contender): 
   }
 }
 
-function choose({ only, soak }: RunOptions): Workload[] {
+function choose({ only, soak, quick }: RunOptions): Workload[] {
   for (const name of only) {
     if (WORKLOADS.some((workload) => workload.name.startsWith(name))) continue;
     throw new BenchUsageError(
       `Cannot use --only as it must name a workload, see --list: current value is "${name}"`,
     );
   }
-  return WORKLOADS.filter(({ name, ...workload }) =>
-    matches(only, name) && (soak || only.length > 0 || workload.soak !== "only")
+  if (only.length > 0) return WORKLOADS.filter(({ name }) => matches(only, name));
+  return WORKLOADS.filter((workload) =>
+    (soak || workload.soak !== "only") && (!quick || workload.inQuick !== false)
   );
 }
 

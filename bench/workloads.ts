@@ -5,6 +5,8 @@ import { drains } from "./workloads/drain.ts";
 import { enqueues } from "./workloads/enqueues.ts";
 import { handlers } from "./workloads/handlers.ts";
 import { latency } from "./workloads/latency.ts";
+import { pressures } from "./workloads/pressure.ts";
+import { soak } from "./workloads/soak.ts";
 import { sqlFloor } from "./workloads/sql_floor.ts";
 
 export const WORKLOADS: readonly Workload[] = [
@@ -14,4 +16,6 @@ export const WORKLOADS: readonly Workload[] = [
   latency,
   sqlFloor,
   ...handlers,
+  ...pressures,
+  soak,
 ];

@@ -49,9 +49,9 @@ switch (task.role) {
 process.exit(0);
 
 async function begin(run: () => Promise<unknown>): Promise<void> {
-  say("ready");
+  void say("ready");
   await told("go");
-  say("end", await run());
+  await say("end", await run());
 }
 
 async function withQueue(run: (queue: Queue) => Promise<void>): Promise<void> {
@@ -79,7 +79,7 @@ function sendOne(queue: Queue) {
 
 async function inspect(): Promise<void> {
   await withQueue(async (queue) => {
-    say("ready");
+    void say("ready");
     const counts = await queue.getJobCounts(
       "wait",
       "prioritized",
@@ -87,7 +87,7 @@ async function inspect(): Promise<void> {
       "active",
       "completed",
     );
-    say("end", {
+    await say("end", {
       ready: (counts["wait"] ?? 0) + (counts["prioritized"] ?? 0),
       deferred: counts["delayed"],
       running: counts["active"],
@@ -104,11 +104,11 @@ async function work(): Promise<void> {
   }, { connection, concurrency, autorun: false });
   worker.on("error", (error) => console.error(error));
   await worker.waitUntilReady();
-  say("ready");
+  void say("ready");
   await told("go");
   const run = worker.run();
   await told("stop");
   await worker.close();
   await run;
-  counter.end();
+  await counter.end();
 }

@@ -45,9 +45,9 @@ switch (task.role) {
 process.exit(0);
 
 async function begin(run: () => Promise<unknown>): Promise<void> {
-  say("ready");
+  void say("ready");
   await told("go");
-  say("end", await run());
+  await say("end", await run());
 }
 
 async function withUtils(run: (utils: Utils) => Promise<void>): Promise<void> {
@@ -96,7 +96,7 @@ async function work(): Promise<void> {
     failJobBatchDelay: 0,
   };
   const own = task.concurrency > 0 ? { concurrentJobs: task.concurrency } : {};
-  say("ready");
+  void say("ready");
   await told("go");
   const runner = await run({
     connectionString: task.dsn,
@@ -107,5 +107,5 @@ async function work(): Promise<void> {
   });
   await told("stop");
   await runner.stop();
-  counter.end();
+  await counter.end();
 }

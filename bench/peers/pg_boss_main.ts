@@ -42,9 +42,9 @@ switch (task.role) {
 process.exit(0);
 
 async function begin(run: () => Promise<unknown>): Promise<void> {
-  say("ready");
+  void say("ready");
   await told("go");
-  say("end", await run());
+  await say("end", await run());
 }
 
 /** Notifications wake idle workers and cost each enqueue a little: only what measures latency turns them on. */
@@ -88,7 +88,7 @@ function sendOne(boss: PgBoss) {
 async function work(): Promise<void> {
   const counter = new Counter(task);
   const boss = await start(10, task.tuned);
-  say("ready");
+  void say("ready");
   await told("go");
   // Two loops of large batches make it fastest, and more loops do not.
   const loops = 2;
@@ -118,5 +118,5 @@ async function work(): Promise<void> {
   }
   await told("stop");
   await boss.stop({ graceful: true, timeout: 30_000 });
-  counter.end();
+  await counter.end();
 }

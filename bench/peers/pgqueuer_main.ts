@@ -7,7 +7,7 @@ import {
   openWorkerDriver,
   PgQueuer,
   Queries,
-  type SettingsOptions,
+  type QueriesOptions,
 } from "../../mod.ts";
 import {
   bytesPayload,
@@ -57,9 +57,9 @@ switch (task.role) {
 process.exit(0);
 
 async function begin(run: () => Promise<unknown>): Promise<void> {
-  say("ready");
+  void say("ready");
   await told("go");
-  say("end", await run());
+  await say("end", await run());
 }
 
 async function withQueries(
@@ -73,8 +73,10 @@ async function withQueries(
 }
 
 /** What a variant changes about the tables. */
-function settings(): SettingsOptions {
+function settings(): QueriesOptions {
   switch (task.variant) {
+    case "alone":
+      return { coalesce: false };
     case "balanced":
     case "volatile":
       return { durability: task.variant };
@@ -122,11 +124,14 @@ async function work(): Promise<void> {
       await counter.run(task, view.getUint32(0), view.getFloat64(4));
     });
   }
-  say("ready");
+  void say("ready");
   await told("go");
-  const run = pgq.run(task.concurrency > 0 ? { maxConcurrentTasks: task.concurrency } : {});
+  const run = pgq.run({
+    ...(task.concurrency > 0 ? { maxConcurrentTasks: task.concurrency } : {}),
+    ...(task.retentionMs > 0 ? { retention: task.retentionMs } : {}),
+  });
   await told("stop");
   await pgq.stop();
   await run;
-  counter.end();
+  await counter.end();
 }

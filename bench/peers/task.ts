@@ -57,6 +57,8 @@ export interface Task {
   readonly sleepMs: number;
   /** Most handlers at a time; `0`: what the settings say. */
   readonly concurrency: number;
+  /** When log rows are deleted; `0`: as the worker does by itself. */
+  readonly retentionMs: number;
   /** Of the handler "latency": notes each so manieth job. */
   readonly sampleEvery: number;
   /** Numbers of jobs after which the time is noted. */
@@ -103,8 +105,11 @@ export function readTask(): Task {
   return JSON.parse(process.env["BENCH"] ?? "null") as Task;
 }
 
-export function say(event: "ready" | "tally" | "end", value: unknown = {}): void {
-  process.stdout.write(`${JSON.stringify({ event, value })}\n`);
+/** Resolves when it has been written: a process that ends before would cut it. */
+export function say(event: "ready" | "tally" | "end", value: unknown = {}): Promise<void> {
+  return new Promise((resolve) => {
+    process.stdout.write(`${JSON.stringify({ event, value })}\n`, () => resolve());
+  });
 }
 
 /** Resolves when the parent has written a line with this word. */
@@ -165,18 +170,18 @@ export class Counter {
     }
   }
 
-  end(): void {
+  async end(): Promise<void> {
     clearInterval(this.#timer);
     const { count, sum, firstAt, busyMs, unlimitedAt, marks, starts } = this;
     const heapKb = Math.round(process.memoryUsage().heapUsed / 1_024);
     const report = { count, sum, firstAt, busyMs, unlimitedAt, marks, starts, heapKb };
-    say("end", report satisfies WorkerReport);
+    await say("end", report satisfies WorkerReport);
   }
 
   #say(): void {
     if (this.#said === this.count) return;
     this.#said = this.count;
-    say("tally", { count: this.count, sum: this.sum, firstAt: this.firstAt } satisfies Tally);
+    void say("tally", { count: this.count, sum: this.sum, firstAt: this.firstAt } satisfies Tally);
   }
 }
 

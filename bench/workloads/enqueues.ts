@@ -1,6 +1,6 @@
 /** How fast jobs get into the queue. */
 import { type Bench, checkHoldings, ready, type Sample, type Workload } from "../bench.ts";
-import type { Contender } from "../peers.ts";
+import { type Contender, variantOf } from "../peers.ts";
 import type { GivenTask } from "../process.ts";
 
 /** What a producer is told, but for where. */
@@ -19,6 +19,7 @@ async function measure(
       ...order,
       dsn: place.dsn,
       tuned: contender.tuned,
+      variant: contender.variant,
     });
     const after = place.cpuMs();
     const seconds = (endedAt - begunAt) / 1_000;
@@ -60,7 +61,10 @@ const single: Workload = {
   name: "single-enqueue",
   title: "single enqueue, 10 callers in one process",
   parameters: (bench) => ({ jobs: bench.scaled(SINGLE, 1_000), callers: CALLERS }),
-  contenders: (bench) => bench.best(),
+  contenders: (bench) => [
+    ...bench.best(),
+    variantOf(bench.ours, ", coalesce: false", { variant: "alone" }),
+  ],
   measure: (bench, contender) => {
     const count = bench.scaled(SINGLE, 1_000);
     const order: Order = { role: "single", first: 1, count, callers: CALLERS };
