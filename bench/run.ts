@@ -6,7 +6,9 @@
 import process from "node:process";
 import { Bench, type Sample, type Workload } from "./bench.ts";
 import { describeMachine } from "./cpu.ts";
+import { updateDocument } from "./document.ts";
 import { BenchUsageError, readOptions, type RunOptions, USAGE } from "./options.ts";
+import { renderChart } from "./chart.ts";
 import { findContenders } from "./contenders.ts";
 import type { Contender } from "./peers.ts";
 import {
@@ -71,11 +73,10 @@ async function main(argv: readonly string[]): Promise<number> {
       skipped: found.skipped,
     };
     const whole = !options.quick && options.only.length === 0 && options.peers.length === 0;
-    const path = writeResult(
-      `${whole ? "latest" : "partial"}.json`,
-      `${JSON.stringify(result, null, 1)}\n`,
-    );
-    say(`written to ${path}`);
+    const name = whole ? "latest" : "partial";
+    writeResult(`${name}.svg`, renderChart(result));
+    say(`written to ${writeResult(`${name}.json`, `${JSON.stringify(result, null, 1)}\n`)}`);
+    if (whole) updateDocument();
     print(options.json ? JSON.stringify(result) : renderTable(result));
     return problemsOf(result).length === 0 ? 0 : 1;
   } finally {

@@ -133,7 +133,11 @@ async function measure(
       );
     }
     problems.push(...await load.check());
-    return { figures, problems, series: load.series };
+    const series = load.series.map((one) => ({
+      ...one,
+      pressure: one.at! >= during.from && one.at! <= during.to ? 1 : 0,
+    }));
+    return { figures, problems, series };
   } finally {
     await load.close();
   }

@@ -1,0 +1,163 @@
+/** What the bench makes of its measurements. That it measures is shown by `npm run check`, which runs it. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import { renderChart } from "../bench/chart.ts";
+import { latestRun, withFigures } from "../bench/document.ts";
+import { readOptions } from "../bench/options.ts";
+import type { ContenderResult, RunResult, WorkloadResult } from "../bench/results.ts";
+import { median, quantile, summarize } from "../bench/summary.ts";
+import { problemsOf, renderTable } from "../bench/table.ts";
+import { judge } from "../bench/targets.ts";
+import { WORKLOADS } from "../bench/workloads.ts";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+
+function result(contender: string, figures: Record<string, number>): ContenderResult {
+  const samples = [{ figures, problems: [] }];
+  return { contender, figures: summarize(samples), rounds: [figures], problems: [] };
+}
+
+function workload(name: string, results: readonly ContenderResult[]): WorkloadResult {
+  return {
+    name,
+    title: `${name} & co`,
+    figure: "jobsPerSecond",
+    unit: "jobs/s",
+    better: "more",
+    parameters: { jobs: 1_000 },
+    results,
+  };
+}
+
+function aRun(workloads: readonly WorkloadResult[]): RunResult {
+  return {
+    date: "2026-11-23T10:00:00.000Z",
+    machine: "a machine",
+    versions: { PostgreSQL: "18.4" },
+    server: { fsync: "on" },
+    kind: "full",
+    rounds: 3,
+    scale: 1,
+    seconds: 60,
+    workloads,
+    targets: judge(workloads),
+    skipped: [],
+  };
+}
+
+const DRAIN = workload("drain-1", [
+  result("pgqueuer", { jobsPerSecond: 68_000, serverCpuUs: 11 }),
+  result("graphile-worker tuned", { jobsPerSecond: 34_000, serverCpuUs: 20 }),
+  result("pg-boss tuned", { jobsPerSecond: 34_000 }),
+]);
+
+test("a median and a quantile do not depend on the order", () => {
+  expect(median([3, 1, 2])).toBe(2);
+  expect(median([4, 1, 3, 2])).toBe(2.5);
+  expect(quantile([5, 1, 4, 2, 3], 0.5)).toBe(3);
+  expect(quantile([1, 2], 0.99)).toBe(2);
+  expect(summarize([{ figures: { a: 3 }, problems: [] }, { figures: { a: 1 }, problems: [] }]))
+    .toEqual({ a: { median: 2, min: 1, max: 3 } });
+});
+
+describe("the targets", () => {
+  test("compare ratios of one run, at least and at most", () => {
+    const latency = workload("latency", [
+      result("pgqueuer", { callP50: 0.9, callP99: 5 }),
+      result("graphile-worker tuned", { callP50: 1, callP99: 5 }),
+    ]);
+
+    expect(judge([DRAIN, latency]).map(({ title, ratio, reached }) => [title, ratio, reached]))
+      .toEqual([
+        ["drain-1: 1.7 × graphile-worker tuned", 2, true],
+        ["drain-1: 2.6 × pg-boss tuned", 2, false],
+        ["latency p50: at most 0.8 × graphile-worker tuned", 0.9, false],
+        ["latency p99: at most that of graphile-worker tuned", 1, true],
+      ]);
+  });
+
+  test("name workloads that there are", () => {
+    const everywhere = WORKLOADS.map(({ name }) =>
+      workload(
+        name,
+        ["pgqueuer", "pgqueuer, coalesce: false", "graphile-worker tuned", "pg-boss tuned"]
+          .map((contender) => result(contender, { jobsPerSecond: 1, callP50: 1, callP99: 1 })),
+      )
+    );
+
+    expect(judge(everywhere).length).toBe(13);
+  });
+});
+
+test("the table has every contender, its ratio, the targets and what went wrong", () => {
+  const wrong = { ...result("pg-boss", {}), problems: ["2 jobs are ready, not 0"] };
+  const run = aRun([DRAIN, workload("backlog", [wrong])]);
+  const table = renderTable(run);
+
+  expect(table).toContain("pgqueuer               68,000 jobs/s");
+  expect(table).toContain("pgqueuer is 2.00 ×");
+  expect(table).toContain("MISSED   drain-1: 2.6 × pg-boss tuned");
+  expect(table).toContain("pg-boss  failed");
+  expect(problemsOf(run)).toEqual(["backlog, pg-boss: 2 jobs are ready, not 0"]);
+});
+
+test("the chart is well-formed and has a bar for each contender and a curve for each value", () => {
+  const series = [0, 1, 2].map((second) => ({ at: second * 1_000, jobs: second * 10, logMb: 2 }));
+  const soak = workload("soak", [{ ...result("pgqueuer", { jobsPerSecond: 10 }), series }]);
+  const chart = renderChart(aRun([DRAIN, soak]));
+
+  expect(chart.match(/<rect /g)).toHaveLength(4);
+  expect(chart.match(/<polyline /g)).toHaveLength(2);
+  expect(chart).toContain("drain-1 &amp; co");
+  expect(chart).toContain("soak: jobs/s, at most 10");
+  expect(chart).not.toContain("NaN");
+});
+
+describe("docs/performance.md", () => {
+  const document = readFileSync(join(ROOT, "docs", "performance.md"), "utf8");
+
+  test("has the figures of bench/results/latest.json", () => {
+    // To mend it: npx tsx bench/document.ts
+    expect(withFigures(document, latestRun())).toBe(document);
+  });
+
+  test("gets those of a run in place of those that it has", () => {
+    const once = withFigures(document, aRun([DRAIN]));
+
+    expect(once).toContain("| pg-boss tuned | 34,000 | 2.0 × |  |");
+    expect(once).toContain(
+      "| drain-1: 1.7 × graphile-worker tuned | ≥ 1.7, goal 2 | 2 | reached |",
+    );
+    expect(withFigures(once, latestRun())).toBe(document);
+    expect(() => withFigures("no marks", undefined)).toThrow("must be there");
+  });
+
+  test("names workloads that there are", () => {
+    const names = WORKLOADS.map(({ name }) => name);
+    const [notes] = document.split("## Figures");
+    const mentioned = [...notes!.matchAll(/`((?:snapshot|pressure|slow|sql)[\w-]*)`/g)];
+
+    expect(mentioned.length).toBeGreaterThan(4);
+    expect(mentioned.map(([, name]) => name).filter((name) => !names.includes(name!))).toEqual([]);
+  });
+});
+
+describe("the command line", () => {
+  test("has defaults for a full and for a quick run", () => {
+    expect(readOptions([])).toMatchObject({ rounds: 3, scale: 1, only: [], json: false });
+    expect(readOptions(["--quick"])).toMatchObject({ rounds: 1, scale: 0.025 });
+    expect(readOptions(["--quick", "--rounds", "2", "--only", "a", "--only", "b"]))
+      .toMatchObject({ rounds: 2, only: ["a", "b"] });
+    expect(readOptions(["--help"])).toBe("help");
+  });
+
+  test.each([
+    [["--rounds", "0"], /--rounds as it must be a whole number/],
+    [["--scale", "x"], /--scale as it must be a number > 0/],
+    [["--quik"], /--quik/],
+  ])("refuses %j", (argv, message) => {
+    expect(() => readOptions(argv)).toThrow(message);
+  });
+});
