@@ -38,7 +38,7 @@ export interface Quiet {
   readonly nextMs: number | null;
   /** Whether a job waits for a seat. */
   readonly blocked: boolean;
-  /** Milliseconds from the worker's claim until now. */
+  /** Milliseconds that workers take from a claim until the others have heard this. */
   readonly tookMs: number;
 }
 

@@ -27,6 +27,8 @@ export class Fleet {
   /** When each was last heard of, on the monotonic clock. */
   readonly #heardAt = new Map<string, number>();
   #tookMs = FIRST_GUESS_MS;
+  /** When this worker sent the claim of which it has told and not yet heard, on the monotonic clock. */
+  #claimedAt: number | undefined;
 
   private constructor(mark: FleetMark, ttlMs: number) {
     this.mark = mark;
@@ -49,14 +51,29 @@ export class Fleet {
 
   /** Takes note of a worker. Says whether it is another one that looks for the same jobs. */
   hear(mark: FleetMark): boolean {
-    if (mark.group !== this.mark.group || mark.worker === this.mark.worker) return false;
+    if (mark.group !== this.mark.group) return false;
+    if (mark.worker === this.mark.worker) {
+      if (this.#claimedAt !== undefined) this.took(performance.now() - this.#claimedAt);
+      this.#claimedAt = undefined;
+      return false;
+    }
     this.#heardAt.set(mark.worker, performance.now());
     return true;
   }
 
-  /** Takes note of how long a worker took from a wake-up until it said what comes next. */
+  /** How long a worker takes, from its claim until the others have heard what it says. */
+  get tookMs(): number {
+    return this.#tookMs;
+  }
+
+  /** Takes note of how long one took. */
   took(ms: number): void {
     this.#tookMs = (this.#tookMs + ms) / 2;
+  }
+
+  /** This worker says what comes next, after a claim at `claimedAt`. It hears that itself as the others do. */
+  tell(claimedAt: number): void {
+    this.#claimedAt = claimedAt;
   }
 
   /** How many workers there are, this one included. */

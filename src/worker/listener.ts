@@ -89,11 +89,13 @@ export class Listener {
     return healthCheckEvent(this.#parts.channel, id, this.#parts.fleet.mark);
   }
 
-  /** Gives what tells other workers that no job is ready. `null` if there are none. */
-  quietEvent(quiet: Quiet): string | null {
+  /** Gives what tells other workers that no job is ready after a claim. `null` if there are none. */
+  quietEvent(quiet: Omit<Quiet, "tookMs">, claimedAt: number): string | null {
     const { channel, fleet } = this.#parts;
     if (fleet.size() === 1) return null;
-    return healthCheckEvent(channel, crypto.randomUUID(), fleet.mark, quiet);
+    fleet.tell(claimedAt);
+    const { tookMs } = fleet;
+    return healthCheckEvent(channel, crypto.randomUUID(), fleet.mark, { ...quiet, tookMs });
   }
 
   /** Listens anew, on a new connection where the driver has its own. */

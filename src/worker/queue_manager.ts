@@ -46,7 +46,7 @@ export class QueueManager {
   /** Whether a shutdown no longer waits for running handlers. */
   #hurried = false;
   /** When the last claim was sent, on the monotonic clock. */
-  #lookedAt = performance.now();
+  #claimedAt = performance.now();
   /** Whether the other workers have heard of this one. */
   #seen = false;
   /** Failed claims in a row. */
@@ -124,7 +124,7 @@ export class QueueManager {
   async #claim({ limit, startable }: Room): Promise<number> {
     const { acknowledger, entrypoints } = this.#parts;
     await this.#heartbeat.catchUp();
-    this.#lookedAt = performance.now();
+    this.#claimedAt = performance.now();
     const stale = await this.#claimer.takeOver(limit, () => this.#attempts.held());
     await this.#start(stale);
     // Their workers died before they could be stopped.
@@ -211,11 +211,8 @@ export class QueueManager {
   /** Spares other workers a look. If it is lost they look. */
   #tellQuiet(nextMs: number, blocked: boolean): void {
     const { listener, queue, logger } = this.#parts;
-    const event = listener.quietEvent({
-      nextMs: Number.isFinite(nextMs) ? nextMs : null,
-      blocked,
-      tookMs: performance.now() - this.#lookedAt,
-    });
+    const quiet = { nextMs: Number.isFinite(nextMs) ? nextMs : null, blocked };
+    const event = listener.quietEvent(quiet, this.#claimedAt);
     if (event === null) return;
     queue.notify(event).catch((error) => logger.debug(`Cannot tell what comes next: ${error}`));
   }

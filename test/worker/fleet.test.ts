@@ -117,8 +117,8 @@ describe("many idle workers", () => {
       await until("it has run", () => ran.length === n, 60_000);
       await until("it is acknowledged", async () => (await queue.rows()).length === 0, 60_000);
     }
-    // Without turns it would be two hundred. Two may look at the same instant.
-    expect(claims - before).toBeLessThan(60);
+    // Without turns it is more than two hundred. With them about twenty; on a busy machine several look at once.
+    expect(claims - before).toBeLessThan(100);
   }, 120_000);
 
   test("jobs that come one by one and take long are shared", async () => {
