@@ -17,13 +17,21 @@ import { work, type WorkParts } from "./worker/work.ts";
 import { type Duration, toMs } from "./duration.ts";
 
 /** Options for {@linkcode PgQueuer}. */
-export interface PgQueuerOptions extends SettingsOptions {
+export interface PgQueuerOptions<Resources = unknown> extends SettingsOptions {
   /** Where the worker writes what it does. `console` fits. @default nowhere */
   logger?: Logger | undefined;
+  /**
+   * What handlers share, such as a pool, an HTTP client or a cache: `context.resources` in each of them, as it stands
+   * here. Whoever made it closes it, after the run: a factory that is an async generator does so after its `yield`.
+   *
+   * @default {undefined}
+   */
+  resources?: Resources | undefined;
 }
 
 /**
- * A worker: claims jobs and runs the handler of their entrypoint.
+ * A worker: claims jobs and runs the handler of their entrypoint. `Resources` is the type of the option `resources`; a
+ * plain `PgQueuer` stands for any worker.
  *
  * @example A worker factory, for `pgq run ./main.ts:main`
  * ```ts ignore
@@ -42,7 +50,9 @@ export interface PgQueuerOptions extends SettingsOptions {
  * }
  * ```
  */
-export class PgQueuer implements AsyncDisposable {
+export class PgQueuer<Resources = unknown> implements AsyncDisposable {
+  /** What handlers share: the option `resources`. */
+  readonly resources: Resources;
   readonly #driver: Driver;
   readonly #logger: Logger | undefined;
   readonly #settings: Settings;
@@ -58,10 +68,19 @@ export class PgQueuer implements AsyncDisposable {
   /**
    * @param driver What {@linkcode openWorkerDriver} gave; it is closed when `run` ends. Or {@linkcode fromPostgresJs} of
    * a client that you close yourself.
-   * @param options Names of the database objects, where they differ from the defaults, and a logger.
+   * @param options What handlers share, names of the database objects, where they differ from the defaults, and a logger.
    * @throws {TypeError} If `driver` is none.
    */
-  constructor(driver: Driver, options: PgQueuerOptions = {}) {
+  constructor(
+    driver: Driver,
+    options: PgQueuerOptions<Resources> & { readonly resources: Resources },
+  );
+  /** A worker whose handlers share nothing. A type that says otherwise must come with a value. */
+  constructor(
+    driver: Driver,
+    ...options: unknown extends Resources ? [options?: PgQueuerOptions] : [options: never]
+  );
+  constructor(driver: Driver, options: PgQueuerOptions<Resources> = {}) {
     if (typeof driver?.query !== "function" || typeof driver.listen !== "function") {
       throw new TypeError(
         `Cannot make a PgQueuer as it must get a driver: current value is ${
@@ -69,7 +88,9 @@ export class PgQueuer implements AsyncDisposable {
         }, write new PgQueuer(await openWorkerDriver(dsn))`,
       );
     }
-    const { logger, ...settings } = options;
+    const { logger, resources, ...settings } = options;
+    // The signatures have seen to it that it is there, or that its type is unknown.
+    this.resources = resources as Resources;
     this.#driver = driver;
     this.#logger = logger;
     this.#settings = resolveSettings(settings);
@@ -93,7 +114,7 @@ export class PgQueuer implements AsyncDisposable {
    * @throws {TypeError} If an argument is of the wrong kind or an option is unknown.
    * @throws {RangeError} If the name is empty or has a handler already.
    */
-  entrypoint(name: string, handler: Handler): void;
+  entrypoint(name: string, handler: Handler<Resources>): void;
   /**
    * Registers the handler of an entrypoint.
    *
@@ -101,8 +122,12 @@ export class PgQueuer implements AsyncDisposable {
    * @param options How its jobs are run.
    * @param handler Runs one attempt of a job.
    */
-  entrypoint(name: string, options: EntrypointOptions, handler: Handler): void;
-  entrypoint(name: string, second: EntrypointOptions | Handler, third?: Handler): void {
+  entrypoint(name: string, options: EntrypointOptions, handler: Handler<Resources>): void;
+  entrypoint(
+    name: string,
+    second: EntrypointOptions | Handler<Resources>,
+    third?: Handler<Resources>,
+  ): void {
     const [options, handler] = typeof second === "function" ? [{}, second] : [second, third];
     nonEmptyText("name", name);
     if (typeof handler !== "function") {
@@ -112,7 +137,8 @@ export class PgQueuer implements AsyncDisposable {
         }`,
       );
     }
-    const entrypoint = resolveEntrypoint(name, options, handler);
+    // What a handler is called with has our resources.
+    const entrypoint = resolveEntrypoint(name, options, handler as Handler);
     if (this.#entrypoints.has(name)) {
       throw new RangeError(`Cannot register entrypoint "${name}" as it has a handler already`);
     }
@@ -142,26 +168,32 @@ export class PgQueuer implements AsyncDisposable {
    * @throws {TypeError} If an argument is of the wrong kind or an option is unknown.
    * @throws {RangeError} If the expression or the time zone is none, or the schedule is registered already.
    */
-  schedule(entrypoint: string, cron: string, handler: ScheduleHandler): void;
+  schedule(entrypoint: string, cron: string, handler: ScheduleHandler<Resources>): void;
   /** Registers a schedule with options, and without a handler where `enqueue` is one of them. */
   schedule(
     entrypoint: string,
     cron: string,
     options: ScheduleOptions,
-    handler?: ScheduleHandler,
+    handler?: ScheduleHandler<Resources>,
   ): void;
   schedule(
     entrypoint: string,
     cron: string,
-    options?: ScheduleOptions | ScheduleHandler,
-    handler?: ScheduleHandler,
+    options?: ScheduleOptions | ScheduleHandler<Resources>,
+    handler?: ScheduleHandler<Resources>,
   ): void {
     if (this.#run) {
       throw new Error(
         `Cannot register schedule "${entrypoint}" as the worker runs: do it before run()`,
       );
     }
-    addSchedule(this.#schedules, entrypoint, cron, options, handler);
+    addSchedule(
+      this.#schedules,
+      entrypoint,
+      cron,
+      options as ScheduleOptions | ScheduleHandler,
+      handler as ScheduleHandler,
+    );
   }
 
   /**
@@ -210,6 +242,7 @@ export class PgQueuer implements AsyncDisposable {
       schedules: [...this.#schedules],
       statistics: true,
       options: resolved,
+      resources: this.resources,
       logger: this.#logger ?? resolved.logger ?? silentLogger,
       stopped: () => this.#stopped,
       onManager: (manager) => run.manager = manager,

@@ -64,7 +64,7 @@ export interface Fire {
 }
 
 /** What the handler of a schedule gets beside its fire. */
-export interface ScheduleContext {
+export interface ScheduleContext<Resources = unknown> {
   /**
    * Aborts when the work is for nothing: another worker has taken the fire over ({@linkcode LeaseLostError}) or the
    * worker shuts down and waits no longer ({@linkcode ShutdownError}).
@@ -72,13 +72,18 @@ export interface ScheduleContext {
   readonly signal: AbortSignal;
   /** The worker's logger. Each line names the schedule. */
   readonly log: Logger;
+  /** The worker's `resources`, as the handlers of jobs get them. */
+  readonly resources: Resources;
 }
 
 /**
  * Runs one fire. What it throws is logged, and the next fire comes all the same. A fire may run more than once, after a
  * crash for instance, so what it does must be safe to repeat.
  */
-export type ScheduleHandler = (fire: Fire, context: ScheduleContext) => Promise<void> | void;
+export type ScheduleHandler<Resources = unknown> = (
+  fire: Fire,
+  context: ScheduleContext<Resources>,
+) => Promise<void> | void;
 
 /** A registered schedule, with every default filled in and every value checked. */
 export interface Schedule {

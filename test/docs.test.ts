@@ -5,7 +5,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { openTestQueue, type TestQueue, until } from "./support/queue.ts";
+import { bytes, openTestQueue, type TestQueue, until } from "./support/queue.ts";
 import { runtimeCommand } from "./support/worker_process.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -112,6 +112,7 @@ test("every block of the README runs", async () => {
     "enqueue.ts",
     "limits.ts",
     "service.ts",
+    "resources.ts",
     "follow.ts",
     "schedules.ts",
     "tasks.test.ts",
@@ -126,6 +127,11 @@ test("every block of the README runs", async () => {
   await until("it runs", () => service.output().includes(" runs index_article"));
   process.kill(service.child.pid!, "SIGTERM");
   expect(`${await service.code}\n${service.output()}`).toMatch(/^0\n/);
+  await queue.queries.enqueue("index_article", bytes("1"));
+  await succeed(join(root, "cli.ts"), ["run", `${folder}/resources.ts:main`, "--mode", "drain"]);
+  const articles = await queue.sql`select status from ${
+    queue.sql(`${queue.names.schema}.article`)
+  }`;
   const enqueued = await succeed(join(folder, "enqueue.ts"));
   await succeed(join(root, "cli.ts"), ["run", `${folder}/limits.ts:main`, "--mode", "drain"]);
   const followed = await succeed(join(folder, "follow.ts"));
@@ -135,11 +141,12 @@ test("every block of the README runs", async () => {
   await queue.clear();
   await succeed(join(folder, "tasks.test.ts"));
 
+  expect(articles).toMatchObject([{ status: "indexed" }]);
   expect(enqueued).toMatch(/\d+ \[ ?\d+, \d+ ?\]/);
   expect(followed).toContain("0 run again, 0 stay");
-  expect(log.filter((row) => row.status === "successful")).toHaveLength(1);
+  expect(log.filter((row) => row.status === "successful")).toHaveLength(2);
   expect(await queue.log()).toEqual([]);
-}, 60_000);
+}, 120_000);
 
 test("every error that the README quotes is one that the code can say", async () => {
   const markdown = await readFile(join(root, "README.md"), "utf8");

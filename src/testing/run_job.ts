@@ -11,7 +11,7 @@ import { momentNow } from "../worker/moment.ts";
 import type { Handler, Outcome } from "../worker/run_job.ts";
 
 /** Options for {@linkcode runJob}. */
-export interface RunJobOptions {
+export interface RunJobOptions<Resources = unknown> {
   /** As the option of the entrypoint: longest that the attempt may take. `0` is no limit. @default {0} */
   timeout?: Duration | undefined;
   /** As the option of the entrypoint: whether and when a job whose handler threw runs again. @default off */
@@ -20,6 +20,8 @@ export interface RunJobOptions {
   onFailure?: OnFailure | undefined;
   /** What `context.log` writes to. @default nowhere */
   logger?: Logger | undefined;
+  /** `context.resources`: what the worker would give to all its handlers, or what stands for it. @default {undefined} */
+  resources?: Resources | undefined;
   /**
    * Aborts `context.signal`, as a cancel does. Abort it with a {@linkcode ShutdownError} or {@linkcode LeaseLostError} and
    * it is that.
@@ -78,8 +80,19 @@ export type JobResult =
  * @throws {TypeError} If an argument is of the wrong kind or an option is unknown.
  * @throws {RangeError} If an option is out of range.
  */
-export async function runJob(
-  handler: Handler,
+export function runJob<Resources>(
+  handler: Handler<Resources>,
+  job: Job,
+  options: RunJobOptions & { readonly resources: Resources },
+): Promise<JobResult>;
+/** Runs one attempt of a job whose handler needs no resources. */
+export function runJob<Resources = unknown>(
+  handler: Handler<Resources>,
+  job: Job,
+  ...options: unknown extends Resources ? [options?: RunJobOptions] : [options: never]
+): Promise<JobResult>;
+export async function runJob<Resources>(
+  handler: Handler<Resources>,
   job: Job,
   options: RunJobOptions = {},
 ): Promise<JobResult> {
@@ -88,11 +101,22 @@ export async function runJob(
       `Cannot run a job as its handler must be a function: current value is ${shown(handler)}`,
     );
   }
-  knownOptions("options", options, ["timeout", "retry", "onFailure", "logger", "signal"]);
-  const { timeout, retry, onFailure, logger = silentLogger, signal } = options;
-  const entrypoint = resolveEntrypoint(job.entrypoint, { timeout, retry, onFailure }, handler);
+  knownOptions("options", options, [
+    "timeout",
+    "retry",
+    "onFailure",
+    "logger",
+    "resources",
+    "signal",
+  ]);
+  const { timeout, retry, onFailure, logger = silentLogger, resources, signal } = options;
+  const entrypoint = resolveEntrypoint(
+    job.entrypoint,
+    { timeout, retry, onFailure },
+    handler as Handler,
+  );
   const now = momentNow();
-  const attempt = new Attempt(job, now, now, logger);
+  const attempt = new Attempt(job, now, now, { logger, resources });
 
   const abort = (): void => attempt.abort(reasonOf(signal!, job));
   signal?.addEventListener("abort", abort);

@@ -22,11 +22,16 @@ export class Attempt {
   /** Made when the handler asks for its signal. */
   #abort: AbortController | undefined;
 
-  constructor(job: Job, claimedAt: Moment, takenAt: Moment, logger: Logger) {
+  constructor(
+    job: Job,
+    claimedAt: Moment,
+    takenAt: Moment,
+    { logger, resources }: { readonly logger: Logger; readonly resources: unknown },
+  ) {
     this.job = job;
     this.claimedAt = claimedAt;
     this.takenAt = takenAt;
-    this.context = new AttemptContext(this, logger);
+    this.context = new AttemptContext(this, logger, resources);
   }
 
   /** Why the handler was told to stop, if it was. */
@@ -76,10 +81,12 @@ class AttemptContext implements JobContext {
   readonly #attempt: Attempt;
   readonly #logger: Logger;
   #log: Logger | undefined;
+  readonly resources: unknown;
 
-  constructor(attempt: Attempt, logger: Logger) {
+  constructor(attempt: Attempt, logger: Logger, resources: unknown) {
     this.#attempt = attempt;
     this.#logger = logger;
+    this.resources = resources;
   }
 
   get signal(): AbortSignal {

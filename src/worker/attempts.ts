@@ -28,6 +28,8 @@ export interface AttemptsParts {
   /** `"auto"`: what can start now, and ahead of that what will have started by the time of the next claim. */
   readonly batchSize: number | "auto";
   readonly logger: Logger;
+  /** For the handlers. */
+  readonly resources: unknown;
 }
 
 /** How many jobs to claim. */
@@ -106,7 +108,7 @@ export class Attempts {
     for (const job of jobs) {
       // The lease was lost, the job queued again, and this process has claimed it: the older attempt must not go on.
       this.#byId.get(job.id)?.lose(new LeaseLostError(job.id, "we have claimed it again"));
-      const attempt = new Attempt(job, claimedAt, takenAt, this.#parts.logger);
+      const attempt = new Attempt(job, claimedAt, takenAt, this.#parts);
       this.#byId.set(job.id, attempt);
       this.#ready.push(attempt);
     }

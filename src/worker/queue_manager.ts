@@ -21,6 +21,8 @@ export interface QueueManagerParts {
   readonly fleet: Fleet;
   readonly acknowledger: Acknowledger;
   readonly logger: Logger;
+  /** For the handlers. */
+  readonly resources: unknown;
   readonly options: ResolvedRunOptions;
 }
 

@@ -3,7 +3,7 @@ import type { Job } from "../job.ts";
 import type { Logger } from "../logger.ts";
 
 /** What a handler gets beside its job. */
-export interface JobContext {
+export interface JobContext<Resources = unknown> {
   /**
    * Aborts when the work is for nothing: the lease is lost ({@linkcode LeaseLostError}), the job was canceled
    * ({@linkcode JobCanceledError}) or took too long ({@linkcode JobTimeoutError}), or the worker shuts down and waits no
@@ -12,13 +12,18 @@ export interface JobContext {
   readonly signal: AbortSignal;
   /** The worker's logger. Each line names the job. */
   readonly log: Logger;
+  /** The worker's `resources`, the same for every job. Of type `unknown` where the worker's type does not say what they are. */
+  readonly resources: Resources;
 }
 
 /**
  * Runs one attempt of a job. The job is done when the promise resolves; it has failed when it rejects. It may run more
  * than once, after a crash for instance, so what it does must be safe to repeat.
  */
-export type Handler = (job: Job, context: JobContext) => Promise<void> | void;
+export type Handler<Resources = unknown> = (
+  job: Job,
+  context: JobContext<Resources>,
+) => Promise<void> | void;
 
 /** How one attempt ended. Each variant has exactly one place that stores it. */
 export type Outcome =

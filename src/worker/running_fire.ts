@@ -25,7 +25,7 @@ export class RunningFire {
   constructor(
     schedule: Schedule,
     claim: { id: number; due: number; token: string | null; claimedAt: number },
-    logger: Logger,
+    { logger, resources }: { readonly logger: Logger; readonly resources: unknown },
   ) {
     this.schedule = schedule;
     this.id = claim.id;
@@ -40,6 +40,7 @@ export class RunningFire {
     const named = (message: string): string => `${this}: ${message}`;
     this.context = {
       signal: this.#abort.signal,
+      resources,
       log: {
         debug: (message) => logger.debug(named(message)),
         info: (message) => logger.info(named(message)),

@@ -15,6 +15,8 @@ export interface ScheduleManagerParts {
   readonly schedules: readonly Schedule[];
   readonly store: ScheduleStore;
   readonly logger: Logger;
+  /** For the handlers. */
+  readonly resources: unknown;
   readonly options: ResolvedRunOptions;
 }
 
@@ -194,7 +196,7 @@ export class ScheduleManager {
     if (token === null) return 0;
     const { schedule, id } = row;
     const due = schedule.cron.before(row.next);
-    const took = new RunningFire(schedule, { id, due, token, claimedAt }, logger);
+    const took = new RunningFire(schedule, { id, due, token, claimedAt }, this.#parts);
     // Without take-over the fire is given up and the schedule goes on.
     const again = options.heartbeatTimeoutMs > 0 && now - due <= schedule.missedWindowMs &&
       schedule.handler !== null;
@@ -212,7 +214,7 @@ export class ScheduleManager {
     schedule: Schedule,
     claim: { id: number; due: number; token: string | null; claimedAt: number },
   ): void {
-    const running = new RunningFire(schedule, claim, this.#parts.logger);
+    const running = new RunningFire(schedule, claim, this.#parts);
     this.#running.add(running);
     if (this.#running.size === 1) this.#leases.begin();
     void this.#run(running);

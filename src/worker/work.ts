@@ -30,6 +30,8 @@ export interface WorkParts {
   readonly statistics: boolean;
   readonly options: ResolvedRunOptions;
   readonly logger: Logger;
+  /** For the handlers. */
+  readonly resources: unknown;
   /** Whether the worker is to stop. */
   readonly stopped: () => boolean;
   /** Is given what stops the run, before it begins. */
@@ -38,7 +40,7 @@ export interface WorkParts {
 
 /** One run of a worker: makes its loops, runs them to their end and closes what it opened. */
 export async function work(parts: WorkParts): Promise<void> {
-  const { driver, settings, options, logger, stopped } = parts;
+  const { driver, settings, options, logger, resources, stopped } = parts;
   const queueManagerId = crypto.randomUUID();
   const statements = new Statements(settings);
   const queue = new QueueStore(driver, statements);
@@ -74,7 +76,8 @@ export async function work(parts: WorkParts): Promise<void> {
     const managers: Manager[] = [];
     if (parts.schedules.length > 0) {
       const store = new ScheduleStore(driver, statements);
-      managers.push(new ScheduleManager({ schedules: parts.schedules, store, logger, options }));
+      const { schedules } = parts;
+      managers.push(new ScheduleManager({ schedules, store, logger, resources, options }));
     }
     if (parts.entrypoints.size > 0) {
       await listener.start();
@@ -86,6 +89,7 @@ export async function work(parts: WorkParts): Promise<void> {
         fleet,
         acknowledger: new Acknowledger(queue, queueManagerId, logger),
         logger,
+        resources,
         options,
       });
       managers.push(jobs);

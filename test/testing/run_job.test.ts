@@ -2,6 +2,8 @@
 import { describe, expect, test } from "vitest";
 import {
   type Handler,
+  type Job,
+  type JobContext,
   JobTimeoutError,
   LeaseLostError,
   type Logger,
@@ -62,6 +64,18 @@ describe("fakeJob()", () => {
 });
 
 describe("runJob()", () => {
+  test("gives the handler the resources of the test, and none where there are none", async () => {
+    const resources = { mail: [] as string[] };
+    const given: unknown[] = [];
+    const handler = (_: Job, context: JobContext): void => void given.push(context.resources);
+
+    await runJob(handler, fakeJob(), { resources });
+    await runJob(handler, fakeJob());
+
+    expect(given[0]).toBe(resources);
+    expect(given[1]).toBe(undefined);
+  });
+
   test("gives the handler the job and its context, and says that it is done", async () => {
     const lines: string[] = [];
     const write = (line: string) => void lines.push(line);
