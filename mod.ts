@@ -50,6 +50,7 @@ export type { InstallResult } from "./src/queries/schema.ts";
 export type { Fire, ScheduleContext, ScheduleHandler, ScheduleOptions } from "./src/schedule.ts";
 export {
   type Durability,
+  type LogLevel,
   resolveSettings,
   type Settings,
   type SettingsOptions,

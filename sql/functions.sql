@@ -45,7 +45,8 @@ CREATE OR REPLACE FUNCTION {claim_function}(
     wanted text[],
     concurrency int4[],   -- most picked jobs of the fleet; 0: no limit
     rate float8[],        -- most starts a second of the fleet; infinity: no limit
-    serialized boolean[]  -- jobs without a dedupe key run one after another
+    serialized boolean[], -- jobs without a dedupe key run one after another
+    log_steps boolean     -- write a log row for each claim
 ) RETURNS TABLE (
     id bigint, priority int4, manager_id uuid, created timestamptz, updated timestamptz, heartbeat timestamptz,
     due timestamptz, status {queue_status_type}, entrypoint text, dedupe text, payload bytea, headers jsonb,
@@ -219,6 +220,7 @@ BEGIN
     ), logged AS (
         INSERT INTO {queue_table_log} (created, job_id, status, entrypoint, priority)
         SELECT instant, claimed.id, 'picked', claimed.entrypoint, claimed.priority FROM claimed
+        WHERE log_steps
     )
     SELECT claimed.id, claimed.priority, claimed.queue_manager_id, claimed.created, claimed.updated,
         claimed.heartbeat, claimed.execute_after, claimed.status, claimed.entrypoint, claimed.dedupe_key,

@@ -51,6 +51,7 @@ describe("resolveSettings()", () => {
       schedulesTable: "pgqueuer_schedules",
       limitsTable: "pgqueuer_limits",
       durability: "durable",
+      log: "full",
     });
   });
 

@@ -170,7 +170,7 @@ WITH held AS (
     RETURNING id, entrypoint, priority
 ), logged AS (
     INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-    SELECT id, 'queued', entrypoint, priority FROM requeued
+    SELECT id, 'queued', entrypoint, priority FROM requeued WHERE {log_steps}
 ), told AS (
     SELECT pg_notify('{channel}', json_build_object(
         'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',

@@ -1,7 +1,8 @@
 -- Statements on the queue table.
 --
 -- Lists come as the text of an array, since every client can send text and not every client can send arrays that hold
--- null. Every change of status writes its log row in the same statement.
+-- null. Every change of status writes its log row in the same statement; {log_steps} is true or false, and says whether the
+-- log has the steps of a job (queued, picked) or only how it ended and why it was tried again.
 
 -- name: enqueue
 -- Inserts jobs. A dedupe key in use fails the whole statement with 23505. Gives the ids in the order of the input.
@@ -32,7 +33,7 @@ WITH input AS (
     RETURNING id, entrypoint, priority
 ), logged AS (
     INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-    SELECT id, 'queued', entrypoint, priority FROM inserted
+    SELECT id, 'queued', entrypoint, priority FROM inserted WHERE {log_steps}
 )
 SELECT string_agg(id::text, ',' ORDER BY position) AS ids FROM input;
 
@@ -66,7 +67,7 @@ WITH input AS (
     RETURNING id, entrypoint, priority
 ), logged AS (
     INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-    SELECT id, 'queued', entrypoint, priority FROM inserted
+    SELECT id, 'queued', entrypoint, priority FROM inserted WHERE {log_steps}
 )
 SELECT string_agg(coalesce(inserted.id::text, ''), ',' ORDER BY input.position) AS ids
 FROM input LEFT JOIN inserted ON inserted.id = input.id;
@@ -104,7 +105,8 @@ WITH input AS (
 ), logged AS (
     -- An id that was not drawn for the input belongs to a job that was there before.
     INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-    SELECT id, 'queued', entrypoint, priority FROM stored WHERE id IN (SELECT id FROM input)
+    SELECT id, 'queued', entrypoint, priority FROM stored
+    WHERE {log_steps} AND id IN (SELECT id FROM input)
 )
 SELECT string_agg(coalesce(fresh.id, raised.id)::text, ',' ORDER BY input.position) AS ids
 FROM input
@@ -201,7 +203,7 @@ WITH range AS (
         dedupe_key, payload, headers, attempts, slot
 ), logged AS (
     INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-    SELECT id, 'picked', entrypoint, priority FROM claimed
+    SELECT id, 'picked', entrypoint, priority FROM claimed WHERE {log_steps}
 )
 SELECT id, priority, queue_manager_id AS manager, created, updated, heartbeat, execute_after AS due, status,
     entrypoint, dedupe_key AS dedupe, payload, headers, attempts, slot
@@ -220,7 +222,7 @@ FROM claimed ORDER BY priority DESC, id;
 SELECT id, priority, manager_id AS manager, created, updated, heartbeat, due, status, entrypoint, dedupe, payload,
     headers, attempts, slot
 FROM {claim_function}(
-    $1::int4, $2::int4, $3::uuid, $4::text::text[], $5::text::int4[], $6::text::float8[], $7::text::boolean[]
+    $1::int4, $2::int4, $3::uuid, $4::text::text[], $5::text::int4[], $6::text::float8[], $7::text::boolean[], {log_steps}
 );
 
 -- name: take_over
@@ -272,7 +274,8 @@ WITH asked AS (
 ), logged AS (
     INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority, traceback)
     SELECT id, 'picked'::{queue_status_type}, entrypoint, priority, NULL::jsonb FROM claimed
-    UNION ALL SELECT id, 'queued', entrypoint, priority, NULL FROM put_back
+    WHERE {log_steps}
+    UNION ALL SELECT id, 'queued', entrypoint, priority, NULL FROM put_back WHERE {log_steps}
     UNION ALL SELECT id, 'failed', entrypoint, priority, jsonb_build_object(
         'job_id', id, 'timestamp', now(), 'exception_type', 'WorkerDied',
         'exception_message', format('%s workers in a row died while they ran this job', take_overs),
@@ -559,7 +562,7 @@ WITH mine AS (
     SELECT * FROM released UNION ALL SELECT * FROM canceled
 ), logged AS (
     INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-    SELECT id, status, entrypoint, priority FROM done
+    SELECT id, status, entrypoint, priority FROM done WHERE {log_steps} OR status <> 'queued'
 )
 SELECT done.id, pg_notify('{channel}', json_build_object(
     'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
@@ -590,7 +593,7 @@ WITH mine AS (
     SELECT * FROM released UNION ALL SELECT * FROM canceled
 ), logged AS (
     INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-    SELECT id, status, entrypoint, priority FROM done
+    SELECT id, status, entrypoint, priority FROM done WHERE {log_steps} OR status <> 'queued'
 )
 SELECT done.id, pg_notify('{channel}', json_build_object(
     'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',

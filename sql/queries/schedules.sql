@@ -90,7 +90,7 @@ WITH fired AS (
     RETURNING id, entrypoint, priority
 ), logged AS (
     INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-    SELECT id, 'queued', entrypoint, priority FROM inserted
+    SELECT id, 'queued', entrypoint, priority FROM inserted WHERE {log_steps}
 )
 SELECT id FROM fired;
 

@@ -55,7 +55,8 @@ CREATE OR REPLACE FUNCTION {claim_function}(
     wanted text[],
     concurrency int4[],   -- most picked jobs of the fleet; 0: no limit
     rate float8[],        -- most starts a second of the fleet; infinity: no limit
-    serialized boolean[]  -- jobs without a dedupe key run one after another
+    serialized boolean[], -- jobs without a dedupe key run one after another
+    log_steps boolean     -- write a log row for each claim
 ) RETURNS TABLE (
     id bigint, priority int4, manager_id uuid, created timestamptz, updated timestamptz, heartbeat timestamptz,
     due timestamptz, status {queue_status_type}, entrypoint text, dedupe text, payload bytea, headers jsonb,
@@ -229,6 +230,7 @@ BEGIN
     ), logged AS (
         INSERT INTO {queue_table_log} (created, job_id, status, entrypoint, priority)
         SELECT instant, claimed.id, 'picked', claimed.entrypoint, claimed.priority FROM claimed
+        WHERE log_steps
     )
     SELECT claimed.id, claimed.priority, claimed.queue_manager_id, claimed.created, claimed.updated,
         claimed.heartbeat, claimed.execute_after, claimed.status, claimed.entrypoint, claimed.dedupe_key,
@@ -427,7 +429,7 @@ DROP TABLE IF EXISTS {statistics_table};
 DROP TABLE IF EXISTS {schedules_table};
 DROP TABLE IF EXISTS {limits_table};
 DROP FUNCTION IF EXISTS {schema_prefix}{prefix}fn_pgqueuer_claim_1(int4, uuid, text[], int4[], float8[], boolean[]);
-DROP FUNCTION IF EXISTS {claim_function}(int4, int4, uuid, text[], int4[], float8[], boolean[]);
+DROP FUNCTION IF EXISTS {claim_function}(int4, int4, uuid, text[], int4[], float8[], boolean[], boolean);
 DROP FUNCTION IF EXISTS {due_function}(text, timestamptz);
 DROP FUNCTION IF EXISTS {function}();
 DROP TYPE IF EXISTS {queue_status_type};
@@ -708,7 +710,7 @@ LIMIT $1::int4`,
     RETURNING id, entrypoint, priority
 ), logged AS (
     INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-    SELECT id, 'queued', entrypoint, priority FROM requeued
+    SELECT id, 'queued', entrypoint, priority FROM requeued WHERE {log_steps}
 ), told AS (
     SELECT pg_notify('{channel}', json_build_object(
         'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
@@ -809,7 +811,7 @@ ORDER BY created, id`,
     RETURNING id, entrypoint, priority
 ), logged AS (
     INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-    SELECT id, 'queued', entrypoint, priority FROM inserted
+    SELECT id, 'queued', entrypoint, priority FROM inserted WHERE {log_steps}
 )
 SELECT string_agg(id::text, ',' ORDER BY position) AS ids FROM input`,
   enqueue_or_skip: `WITH input AS (
@@ -833,7 +835,7 @@ SELECT string_agg(id::text, ',' ORDER BY position) AS ids FROM input`,
     RETURNING id, entrypoint, priority
 ), logged AS (
     INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-    SELECT id, 'queued', entrypoint, priority FROM inserted
+    SELECT id, 'queued', entrypoint, priority FROM inserted WHERE {log_steps}
 )
 SELECT string_agg(coalesce(inserted.id::text, ''), ',' ORDER BY input.position) AS ids
 FROM input LEFT JOIN inserted ON inserted.id = input.id`,
@@ -860,7 +862,8 @@ FROM input LEFT JOIN inserted ON inserted.id = input.id`,
 ), logged AS (
     -- An id that was not drawn for the input belongs to a job that was there before.
     INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-    SELECT id, 'queued', entrypoint, priority FROM stored WHERE id IN (SELECT id FROM input)
+    SELECT id, 'queued', entrypoint, priority FROM stored
+    WHERE {log_steps} AND id IN (SELECT id FROM input)
 )
 SELECT string_agg(coalesce(fresh.id, raised.id)::text, ',' ORDER BY input.position) AS ids
 FROM input
@@ -942,7 +945,7 @@ LEFT JOIN stored AS raised ON raised.dedupe_key = input.dedupe_key`,
         dedupe_key, payload, headers, attempts, slot
 ), logged AS (
     INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-    SELECT id, 'picked', entrypoint, priority FROM claimed
+    SELECT id, 'picked', entrypoint, priority FROM claimed WHERE {log_steps}
 )
 SELECT id, priority, queue_manager_id AS manager, created, updated, heartbeat, execute_after AS due, status,
     entrypoint, dedupe_key AS dedupe, payload, headers, attempts, slot
@@ -950,7 +953,7 @@ FROM claimed ORDER BY priority DESC, id`,
   claim_limited: `SELECT id, priority, manager_id AS manager, created, updated, heartbeat, due, status, entrypoint, dedupe, payload,
     headers, attempts, slot
 FROM {claim_function}(
-    $1::int4, $2::int4, $3::uuid, $4::text::text[], $5::text::int4[], $6::text::float8[], $7::text::boolean[]
+    $1::int4, $2::int4, $3::uuid, $4::text::text[], $5::text::int4[], $6::text::float8[], $7::text::boolean[], {log_steps}
 )`,
   take_over: `WITH asked AS (
     SELECT * FROM unnest($4::text::text[], $5::text::float8[], $6::text::boolean[], $7::text::int4[])
@@ -991,7 +994,8 @@ FROM {claim_function}(
 ), logged AS (
     INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority, traceback)
     SELECT id, 'picked'::{queue_status_type}, entrypoint, priority, NULL::jsonb FROM claimed
-    UNION ALL SELECT id, 'queued', entrypoint, priority, NULL FROM put_back
+    WHERE {log_steps}
+    UNION ALL SELECT id, 'queued', entrypoint, priority, NULL FROM put_back WHERE {log_steps}
     UNION ALL SELECT id, 'failed', entrypoint, priority, jsonb_build_object(
         'job_id', id, 'timestamp', now(), 'exception_type', 'WorkerDied',
         'exception_message', format('%s workers in a row died while they ran this job', take_overs),
@@ -1222,7 +1226,7 @@ SELECT done.id, pg_notify('{channel}', json_build_object(
     SELECT * FROM released UNION ALL SELECT * FROM canceled
 ), logged AS (
     INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-    SELECT id, status, entrypoint, priority FROM done
+    SELECT id, status, entrypoint, priority FROM done WHERE {log_steps} OR status <> 'queued'
 )
 SELECT done.id, pg_notify('{channel}', json_build_object(
     'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
@@ -1247,7 +1251,7 @@ SELECT done.id, pg_notify('{channel}', json_build_object(
     SELECT * FROM released UNION ALL SELECT * FROM canceled
 ), logged AS (
     INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-    SELECT id, status, entrypoint, priority FROM done
+    SELECT id, status, entrypoint, priority FROM done WHERE {log_steps} OR status <> 'queued'
 )
 SELECT done.id, pg_notify('{channel}', json_build_object(
     'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
@@ -1298,7 +1302,7 @@ RETURNING id`,
     RETURNING id, entrypoint, priority
 ), logged AS (
     INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-    SELECT id, 'queued', entrypoint, priority FROM inserted
+    SELECT id, 'queued', entrypoint, priority FROM inserted WHERE {log_steps}
 )
 SELECT id FROM fired`,
   take_over_fire: `UPDATE {schedules_table}

@@ -32,6 +32,7 @@ export function objectNames(settings: Settings): ObjectNames {
     function_name: settings.function,
     trigger_name: settings.trigger,
     channel: settings.channel,
+    log_steps: String(settings.log === "full"),
     schema_name: settings.schema ?? "",
     schema_prefix: settings.schema ? `${settings.schema}.` : "",
     prefix: settings.prefix,
