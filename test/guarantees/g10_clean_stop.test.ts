@@ -66,6 +66,38 @@ test("jobs that outlast the shutdown time-out are released uncharged, whether th
   for (const id of ids) expect(await queue.history(id!)).toEqual(["queued", "picked", "queued"]);
 });
 
+test("a second signal puts all running jobs back uncharged, also those that nothing stops", async () => {
+  const names = Array.from({ length: 120 }, (_, i) => i % 2 === 0 ? "deaf" : "until_aborted");
+  const ids = await queue.queries.enqueue(names, names.map(() => null)) as number[];
+  await queue.sql`update ${queue.sql(queue.table)} set attempts = 3`;
+  const worker = await startWorkerProcess(queue, {
+    maxConcurrentTasks: 80,
+    shutdownTimeoutMs: 3_600_000,
+  });
+  workers.push(worker);
+  const runs = queue.sql`${queue.sql(queue.names.schema)}.runs where job_id = any(${ids})`;
+  await until(
+    "as many run as may",
+    async () => (await queue.sql`select 1 from ${runs}`).length === 80,
+  );
+
+  worker.kill("SIGTERM");
+  // Two of a kind that wait in the system are one.
+  await until("it has begun to stop", () => worker.stderr().includes("stopping"));
+  const [clock] = await queue.sql<{ now: Date }[]>`select clock_timestamp() as now`;
+  worker.kill("SIGTERM");
+
+  expect(await worker.exited).toBe(0);
+  expect(await queue.rows()).toMatchObject(
+    ids.map((id) => ({ id, status: "queued", attempts: 3, queue_manager_id: null })),
+  );
+  const log = (await queue.log()).filter(({ created }) => created > clock!.now);
+  expect(log.map(({ status }) => status)).toEqual(log.map(() => "queued"));
+  expect(log.length).toBeGreaterThanOrEqual(80);
+  // One second, and what a busy machine needs.
+  for (const { created } of log) expect(+created - +clock!.now).toBeLessThan(2_500);
+});
+
 test("a released job wakes another worker at once", async () => {
   const id = await queue.queries.enqueue("until_aborted", null);
   const leaving = await startWorkerProcess(queue, {

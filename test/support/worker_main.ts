@@ -37,7 +37,12 @@ pgq.entrypoint("deaf", async (job) => {
   await new Promise(() => {});
 });
 
-process.on("SIGTERM", () => void pgq.stop());
+// The second one waits no longer.
+let stops = 0;
+process.on("SIGTERM", () => {
+  log("stopping");
+  void pgq.stop(stops++ === 0 ? undefined : { timeout: 0 });
+});
 const run = pgq.run({
   heartbeatTimeout: heartbeatTimeoutMs,
   shutdownTimeout: shutdownTimeoutMs,
