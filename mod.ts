@@ -6,6 +6,13 @@
  */
 export type { Sql } from "postgres";
 export type { ChannelListener, Driver, Executor, Parameter, Subscription } from "./src/driver.ts";
+export {
+  fromNodePostgres,
+  type NodePostgresOptions,
+  type NodePostgresPool,
+  type NodePostgresPoolClient,
+} from "./src/drivers/node_postgres.ts";
+export type { NodePostgresClient } from "./src/drivers/node_postgres_listener.ts";
 export { fromPostgresJs, type PostgresJsClient } from "./src/drivers/postgres_js.ts";
 export {
   openWorkerDriver,
@@ -27,7 +34,14 @@ export {
   WaitTimeoutError,
 } from "./src/errors.ts";
 export { getQueue, type TransactionHandle } from "./src/get_queue.ts";
-export type { PostgresJsTransaction } from "./src/clients/postgres_js.ts";
+export { type ClientExecutor, fromClient } from "./src/clients/from_client.ts";
+export type { NodePostgresConnection } from "./src/clients/node_postgres.ts";
+export type {
+  PostgresJsConnection,
+  PostgresJsReserved,
+  PostgresJsTransaction,
+} from "./src/clients/postgres_js.ts";
+export type { QueryFunction } from "./src/clients/query_function.ts";
 export type { Traceback } from "./src/traceback.ts";
 export type { Headers, Job, JobId, JobStatus, Json } from "./src/job.ts";
 export type { Logger } from "./src/logger.ts";

@@ -10,6 +10,16 @@ export interface Executor {
    * inside a transaction runs them in that. Without this method a batch is one statement, however large it is.
    */
   transaction?<Result>(work: (executor: Executor) => Promise<Result>): Promise<Result>;
+  /**
+   * Whether the statements are part of a transaction of the caller, which the first error ends: then nothing is tried
+   * twice. Not known if it is left out.
+   */
+  readonly inTransaction?: boolean;
+  /**
+   * Runs a statement that inserts. Its last parameter, which this adds, says which transaction it must be in: in any other
+   * it inserts nothing. Where there is no such method, the parameter is null.
+   */
+  insert?<Row>(text: string, parameters: readonly Parameter[]): Promise<Row[]>;
 }
 
 /** What a subscriber is told. */

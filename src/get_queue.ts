@@ -1,19 +1,25 @@
-import {
-  fromPostgresJsTransaction,
-  isPostgresJs,
-  isPostgresJsTransaction,
-  type PostgresJsTransaction,
-} from "./clients/postgres_js.ts";
+import { JoinedTransaction } from "./clients/joined_transaction.ts";
+import type { NodePostgresConnection } from "./clients/node_postgres.ts";
+import type { PostgresJsReserved, PostgresJsTransaction } from "./clients/postgres_js.ts";
+import type { QueryFunction } from "./clients/query_function.ts";
+import { recognize } from "./clients/recognize.ts";
 import { Queries } from "./queries/queries.ts";
 import type { SettingsOptions } from "./settings.ts";
 import { shown } from "./validate.ts";
 
 /** A transaction that {@linkcode getQueue} can join. */
-export type TransactionHandle = PostgresJsTransaction;
+export type TransactionHandle =
+  | PostgresJsTransaction
+  | PostgresJsReserved
+  | NodePostgresConnection
+  | QueryFunction;
 
 /**
  * Gives a queue that works inside the caller's open transaction: the jobs exist if and only if it commits, and no worker
  * sees them before.
+ *
+ * The handle is recognized by its shape; no client is imported. Where the client cannot tell whether the transaction is
+ * open, the server is asked before the first statement, which takes one round trip.
  *
  * @example The row and the job commit together, or neither does
  * ```ts ignore
@@ -25,29 +31,22 @@ export type TransactionHandle = PostgresJsTransaction;
  * });
  * ```
  *
- * @param transaction What `sql.begin()` or `tx.savepoint()` of postgres.js gives to its callback.
+ * @param transaction What the client's own transaction gives: see docs/transactions.md for each client. For any other
+ * client an object with `query(text, parameters)`.
  * @param options Names of the database objects, where they differ from the defaults.
- * @returns Queries on that transaction. Use them before it ends.
- * @throws {TypeError} If the handle is not inside a transaction, or not known.
+ * @returns Queries on that transaction. Use them before it ends, and get others in the next one.
+ * @throws {TypeError} If the handle is not inside a transaction, of another database, or not known. Where the server had
+ * to be asked, the first call on the queue throws it.
  */
 export function getQueue(transaction: TransactionHandle, options: SettingsOptions = {}): Queries {
-  if (isPostgresJsTransaction(transaction)) {
-    const executor = fromPostgresJsTransaction(transaction);
-    // It is open already: a batch of several statements is one with it.
-    return new Queries({ ...executor, transaction: (work) => work(executor) }, options);
-  }
-  if (isPostgresJs(transaction)) {
-    const client = typeof (transaction as { release?: unknown }).release === "function"
-      ? "a reserved connection of postgres.js"
-      : "the root client of postgres.js";
-    throw new TypeError(
-      `Cannot get a queue as the handle must be an open transaction: current value is ${client}, so the job would not be in your transaction. ` +
-        "Write sql.begin(async (tx) => { await getQueue(tx).enqueue(…) }), or new Queries(fromPostgresJs(sql)) to enqueue without one",
-    );
+  const client = recognize(transaction);
+  if (client !== undefined) {
+    return new Queries(new JoinedTransaction(client), options);
   }
   throw new TypeError(
-    `Cannot get a queue as the handle must be the transaction that sql.begin() of postgres.js gives: current value is ${
+    `Cannot get a queue as the handle must be the open transaction of a known client: current value is ${
       shown(transaction)
-    }`,
+    }. ` +
+      "Write sql.begin(async (tx) => { await getQueue(tx).enqueue(…) }), or getQueue({ query: (text, parameters) => … }) for any other client",
   );
 }

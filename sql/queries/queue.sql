@@ -13,6 +13,7 @@
 --   $5 text   instants not to start before, timestamptz[]; null where the delay counts; none, if it counts for all
 --   $6 text   dedupe keys, text[]; none, if no job has one
 --   $7 text   headers, jsonb[]; none, if no job has any
+--   $8 text   the transaction that it must be, or null; in any other nothing is inserted, and ids is null
 WITH input AS (
     SELECT nextval(sequence.id) AS id, jobs.payload, jobs.due, jobs.dedupe_key, jobs.headers, jobs.position,
         coalesce(jobs.priority, ($1::text::int4[])[1]) AS priority,
@@ -23,6 +24,8 @@ WITH input AS (
         $1::text::int4[], $2::text::text[], $3::text::bytea[], $4::text::float8[],
         $5::text::timestamptz[], $6::text::text[], $7::text::jsonb[]
     ) WITH ORDINALITY AS jobs(priority, entrypoint, payload, delay, due, dedupe_key, headers, position)
+    WHERE $8::text IS NULL
+        OR pg_backend_pid() || ' ' || (extract(epoch FROM now()) * 1000000)::bigint = $8::text
 ), inserted AS (
     INSERT INTO {queue_table} (id, priority, status, entrypoint, payload, execute_after, dedupe_key, headers)
     SELECT id, priority, 'queued', entrypoint, payload,
@@ -46,6 +49,7 @@ SELECT string_agg(id::text, ',' ORDER BY position) AS ids FROM input;
 --   $5 text   instants not to start before, timestamptz[]; null where the delay counts; none, if it counts for all
 --   $6 text   dedupe keys, text[]; none, if no job has one
 --   $7 text   headers, jsonb[]; none, if no job has any
+--   $8 text   the transaction that it must be, or null; in any other nothing is inserted, and ids is null
 WITH input AS (
     SELECT nextval(sequence.id) AS id, jobs.payload, jobs.due, jobs.dedupe_key, jobs.headers, jobs.position,
         coalesce(jobs.priority, ($1::text::int4[])[1]) AS priority,
@@ -56,6 +60,8 @@ WITH input AS (
         $1::text::int4[], $2::text::text[], $3::text::bytea[], $4::text::float8[],
         $5::text::timestamptz[], $6::text::text[], $7::text::jsonb[]
     ) WITH ORDINALITY AS jobs(priority, entrypoint, payload, delay, due, dedupe_key, headers, position)
+    WHERE $8::text IS NULL
+        OR pg_backend_pid() || ' ' || (extract(epoch FROM now()) * 1000000)::bigint = $8::text
 ), inserted AS (
     INSERT INTO {queue_table} (id, priority, status, entrypoint, payload, execute_after, dedupe_key, headers)
     SELECT id, priority, 'queued', entrypoint, payload,
@@ -82,6 +88,7 @@ FROM input LEFT JOIN inserted ON inserted.id = input.id;
 --   $5 text   instants not to start before, timestamptz[]; null where the delay counts; none, if it counts for all
 --   $6 text   dedupe keys, text[]; none, if no job has one
 --   $7 text   headers, jsonb[]; none, if no job has any
+--   $8 text   the transaction that it must be, or null; in any other nothing is inserted, and ids is null
 WITH input AS (
     SELECT nextval(sequence.id) AS id, jobs.payload, jobs.due, jobs.dedupe_key, jobs.headers, jobs.position,
         coalesce(jobs.priority, ($1::text::int4[])[1]) AS priority,
@@ -92,6 +99,8 @@ WITH input AS (
         $1::text::int4[], $2::text::text[], $3::text::bytea[], $4::text::float8[],
         $5::text::timestamptz[], $6::text::text[], $7::text::jsonb[]
     ) WITH ORDINALITY AS jobs(priority, entrypoint, payload, delay, due, dedupe_key, headers, position)
+    WHERE $8::text IS NULL
+        OR pg_backend_pid() || ' ' || (extract(epoch FROM now()) * 1000000)::bigint = $8::text
 ), stored AS (
     INSERT INTO {queue_table} AS job (id, priority, status, entrypoint, payload, execute_after, dedupe_key, headers)
     SELECT id, priority, 'queued', entrypoint, payload,
@@ -604,6 +613,31 @@ SELECT done.id, pg_notify('{channel}', json_build_object(
 -- Sends an event to every listener.
 --   $1 text   event, as JSON
 SELECT pg_notify('{channel}', $1::text);
+
+-- name: listen
+-- Listens to the channel, for clients that have no call for it.
+LISTEN "{channel}";
+
+-- name: begin
+-- Opens a transaction, for clients that have no call for it.
+BEGIN;
+
+-- name: commit
+-- Ends a transaction, for clients that have no call for it.
+COMMIT;
+
+-- name: rollback
+-- Takes back a transaction, for clients that have no call for it.
+ROLLBACK;
+
+-- name: identify_transaction
+-- Gives what the statements of one transaction have in common. Outside of a block each statement is one.
+SELECT pg_backend_pid() || ' ' || (extract(epoch FROM now()) * 1000000)::bigint AS transaction;
+
+-- name: require_transaction
+-- Fails with 25P01 outside a transaction block, and does nothing in one: nobody takes a lock that this one is in the way
+-- of. Everybody may read the table, so it needs no right.
+LOCK TABLE pg_catalog.pg_am IN ACCESS SHARE MODE;
 
 -- name: ping
 -- Answers, so that the caller knows the server does.

@@ -1,35 +1,46 @@
-import type { Executor, Parameter } from "../driver.ts";
+import type { Parameter } from "../driver.ts";
+import { type Client, hasMethods } from "./client.ts";
 
-/** A transaction of postgres.js: what `sql.begin()` and `sql.savepoint()` give to their callback. */
-export interface PostgresJsTransaction {
+/** A connection of postgres.js that may be in a transaction. */
+export interface PostgresJsConnection {
   /** Runs a statement with numbered parameters. */
   unsafe(
     text: string,
     // deno-lint-ignore no-explicit-any -- the client's own types are invariant in these positions.
     parameters?: any[],
   ): PromiseLike<ArrayLike<unknown>>;
+}
+
+/** A transaction of postgres.js: what `sql.begin()` and `tx.savepoint()` give to their callback. */
+export interface PostgresJsTransaction extends PostgresJsConnection {
   /** Only a transaction has it. */
   savepoint: unknown;
 }
 
-/** Whether `handle` is any client of postgres.js: a root, a reserved connection or a transaction. */
-export function isPostgresJs(handle: unknown): boolean {
-  return typeof handle === "function" &&
-    typeof (handle as { unsafe?: unknown }).unsafe === "function";
+/** A connection that `sql.reserve()` of postgres.js gave. */
+export interface PostgresJsReserved extends PostgresJsConnection {
+  /** Only a reserved connection has it. */
+  release: unknown;
 }
 
-/** Whether `handle` is an open transaction of postgres.js. */
-export function isPostgresJsTransaction(handle: unknown): handle is PostgresJsTransaction {
-  // A root client has begin(), a reserved connection has release(); only a transaction has savepoint().
-  return isPostgresJs(handle) &&
-    typeof (handle as { savepoint?: unknown }).savepoint === "function";
-}
-
-/** Runs statements in the caller's transaction. */
-export function fromPostgresJsTransaction(transaction: PostgresJsTransaction): Executor {
+/** Recognizes every handle of postgres.js, a function with tagged templates. */
+export function postgresJs(handle: unknown): Client | undefined {
+  if (typeof handle !== "function" || !hasMethods(handle, "unsafe", "notify")) return undefined;
+  const sql = handle as unknown as PostgresJsConnection;
+  const isTransaction = hasMethods(handle, "savepoint");
+  const isReserved = hasMethods(handle, "release");
   return {
-    async query<Row>(text: string, parameters: readonly Parameter[]): Promise<Row[]> {
-      return Array.from(await transaction.unsafe(text, [...parameters])) as Row[];
-    },
+    what: isTransaction
+      ? "a transaction of postgres.js"
+      : isReserved
+      ? "a reserved connection of postgres.js"
+      : "the root client of postgres.js",
+    inside: "sql.begin(async (tx) => { await getQueue(tx).enqueue(…) })",
+    outside: "new Queries(fromPostgresJs(sql))",
+    isTransaction,
+    // After its end a transaction runs what it is given on the same connection, for itself.
+    standing: () => isTransaction || isReserved ? "unknown" : "outside",
+    query: async (text: string, parameters: readonly Parameter[]) =>
+      await sql.unsafe(text, [...parameters]),
   };
 }

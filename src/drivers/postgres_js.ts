@@ -1,4 +1,4 @@
-import { fromPostgresJsTransaction } from "../clients/postgres_js.ts";
+import type { PostgresJsTransaction } from "../clients/postgres_js.ts";
 import type { ChannelListener, Driver, Executor, Parameter, Subscription } from "../driver.ts";
 import { shown } from "../validate.ts";
 
@@ -47,11 +47,9 @@ export function fromPostgresJs(client: PostgresJsClient): Driver {
     );
   }
   return {
-    async query<Row>(text: string, parameters: readonly Parameter[]): Promise<Row[]> {
-      return Array.from(await client.unsafe(text, [...parameters])) as Row[];
-    },
+    ...executorOf(client),
     transaction: async <Result>(work: (executor: Executor) => Promise<Result>): Promise<Result> =>
-      await client.begin((transaction) => work(fromPostgresJsTransaction(transaction))) as Result,
+      await client.begin((transaction) => work(executorOf(transaction))) as Result,
     async script(text: string): Promise<void> {
       await client.unsafe(text);
     },
@@ -70,5 +68,13 @@ export function fromPostgresJs(client: PostgresJsClient): Driver {
       };
     },
     close: () => Promise.resolve(),
+  };
+}
+
+function executorOf(client: PostgresJsClient | PostgresJsTransaction): Executor {
+  return {
+    async query<Row>(text: string, parameters: readonly Parameter[]): Promise<Row[]> {
+      return Array.from(await client.unsafe(text, [...parameters])) as Row[];
+    },
   };
 }

@@ -1,25 +1,19 @@
+import { serverErrorOf } from "../clients/server_error.ts";
 import { PgQueuerError, SchemaError } from "../errors.ts";
 import type { Settings } from "../settings.ts";
 
-/** Fields of a server error, under the names that the clients give them. */
-interface ServerError {
-  readonly code?: unknown;
-  readonly constraint_name?: unknown;
-  readonly constraint?: unknown;
-  readonly message?: unknown;
-}
-
 /** The SQLSTATE of a server error, or `undefined` for any other error. */
 export function sqlState(error: unknown): string | undefined {
-  const code = (error as ServerError | null | undefined)?.code;
-  return typeof code === "string" && /^[0-9A-Z]{5}$/.test(code) ? code : undefined;
+  return serverErrorOf(error)?.code;
 }
 
 /** Whether a dedupe key was in use. */
 export function isDuplicateKey(error: unknown, settings: Settings): boolean {
-  if (sqlState(error) !== "23505") return false;
-  const { constraint_name, constraint } = error as ServerError;
-  return (constraint_name ?? constraint) === `${settings.queueTable}_unique_dedupe_key`;
+  const { code, constraint, message = "" } = serverErrorOf(error) ?? {};
+  if (code !== "23505") return false;
+  if (constraint !== undefined) return constraint === `${settings.queueTable}_unique_dedupe_key`;
+  // A client that passes on nothing but a text: "Key (dedupe_key)=(x) already exists."
+  return message.includes(settings.queueTable) || message.includes("(dedupe_key)");
 }
 
 /**
@@ -30,8 +24,8 @@ export function isDuplicateKey(error: unknown, settings: Settings): boolean {
  */
 export function explained(error: unknown, action: string, settings: Settings): unknown {
   if (error instanceof PgQueuerError) return error;
-  const message = String((error as ServerError | null | undefined)?.message ?? "");
-  switch (sqlState(error)) {
+  const { code, message = "" } = serverErrorOf(error) ?? {};
+  switch (code) {
     case "42P01": // undefined_table
     case "42704": // undefined_object, such as the enum
       return new SchemaError(`Cannot ${action} as ${message}: run "pgq install"`, { cause: error });

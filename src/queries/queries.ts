@@ -242,7 +242,8 @@ export class Queries {
     const checked = checkIds(ids);
     if (checked.length === 0) return { requeued: [], duplicates: [], notHeld: [] };
     // In a transaction the first error ends it.
-    const attempts = "script" in this.executor ? 5 : 1;
+    const outside = "script" in this.executor || this.executor.inTransaction === false;
+    const attempts = outside ? 5 : 1;
     return await requeue(this.#log, checked, attempts, this.#settings);
   }
 

@@ -96,7 +96,8 @@ export class QueueStore {
 
   /** Inserts jobs. Gives their ids in the order of the input, `null` for one that was left out. */
   async enqueue(jobs: readonly CheckedJob[], onConflict: OnConflict): Promise<(JobId | null)[]> {
-    const [row] = await this.#query<{ ids: string }>(ENQUEUE[onConflict], [
+    const text = this.#sql.get(ENQUEUE[onConflict]);
+    const parameters = [
       numberArray(uniform(jobs.map((job) => job.priority))),
       textArray(uniform(jobs.map((job) => job.entrypoint))),
       byteaArray(jobs.map((job) => job.payload)),
@@ -104,7 +105,10 @@ export class QueueStore {
       textArray(sparse(jobs.map((job) => job.due))),
       textArray(sparse(jobs.map((job) => job.dedupeKey))),
       textArray(sparse(jobs.map((job) => job.headers))),
-    ]);
+    ];
+    const [row] = this.#executor.insert
+      ? await this.#executor.insert<{ ids: string }>(text, parameters)
+      : await this.#executor.query<{ ids: string }>(text, [...parameters, null]);
     return row!.ids.split(",").map((id) => id === "" ? null : decodeId(id));
   }
 

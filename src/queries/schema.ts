@@ -35,11 +35,14 @@ interface Rights {
   readonly may_create_schema: boolean;
 }
 
-/** The schema behind an executor, if it can run whole scripts: inside a transaction of the caller it cannot. */
+/** The schema behind an executor, if it can run whole scripts: inside a transaction of the caller it may not. */
 export function schemaOf(executor: Executor, settings: Settings, action: string): SchemaStore {
   if ("script" in executor) return new SchemaStore(executor as Driver, settings);
+  const where = executor.inTransaction
+    ? "inside a transaction as it takes several"
+    : "with this client as it must be one that runs scripts";
   throw new TypeError(
-    `Cannot ${action} inside a transaction as it takes several: use new Queries(fromPostgresJs(sql))`,
+    `Cannot ${action} ${where}: run "pgq ${action}", or use new Queries(fromPostgresJs(sql)) or new Queries(fromNodePostgres(pool))`,
   );
 }
 

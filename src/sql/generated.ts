@@ -560,6 +560,12 @@ export const statements: {
   readonly release: string;
   readonly release_unknown: string;
   readonly notify: string;
+  readonly listen: string;
+  readonly begin: string;
+  readonly commit: string;
+  readonly rollback: string;
+  readonly identify_transaction: string;
+  readonly require_transaction: string;
   readonly ping: string;
   readonly schedule_outlook: string;
   readonly clean_schedules: string;
@@ -801,6 +807,8 @@ ORDER BY created, id`,
         $1::text::int4[], $2::text::text[], $3::text::bytea[], $4::text::float8[],
         $5::text::timestamptz[], $6::text::text[], $7::text::jsonb[]
     ) WITH ORDINALITY AS jobs(priority, entrypoint, payload, delay, due, dedupe_key, headers, position)
+    WHERE $8::text IS NULL
+        OR pg_backend_pid() || ' ' || (extract(epoch FROM now()) * 1000000)::bigint = $8::text
 ), inserted AS (
     INSERT INTO {queue_table} (id, priority, status, entrypoint, payload, execute_after, dedupe_key, headers)
     SELECT id, priority, 'queued', entrypoint, payload,
@@ -824,6 +832,8 @@ SELECT string_agg(id::text, ',' ORDER BY position) AS ids FROM input`,
         $1::text::int4[], $2::text::text[], $3::text::bytea[], $4::text::float8[],
         $5::text::timestamptz[], $6::text::text[], $7::text::jsonb[]
     ) WITH ORDINALITY AS jobs(priority, entrypoint, payload, delay, due, dedupe_key, headers, position)
+    WHERE $8::text IS NULL
+        OR pg_backend_pid() || ' ' || (extract(epoch FROM now()) * 1000000)::bigint = $8::text
 ), inserted AS (
     INSERT INTO {queue_table} (id, priority, status, entrypoint, payload, execute_after, dedupe_key, headers)
     SELECT id, priority, 'queued', entrypoint, payload,
@@ -849,6 +859,8 @@ FROM input LEFT JOIN inserted ON inserted.id = input.id`,
         $1::text::int4[], $2::text::text[], $3::text::bytea[], $4::text::float8[],
         $5::text::timestamptz[], $6::text::text[], $7::text::jsonb[]
     ) WITH ORDINALITY AS jobs(priority, entrypoint, payload, delay, due, dedupe_key, headers, position)
+    WHERE $8::text IS NULL
+        OR pg_backend_pid() || ' ' || (extract(epoch FROM now()) * 1000000)::bigint = $8::text
 ), stored AS (
     INSERT INTO {queue_table} AS job (id, priority, status, entrypoint, payload, execute_after, dedupe_key, headers)
     SELECT id, priority, 'queued', entrypoint, payload,
@@ -1258,6 +1270,12 @@ SELECT done.id, pg_notify('{channel}', json_build_object(
     'type', 'table_changed_event'
 )::text) FROM done`,
   notify: `SELECT pg_notify('{channel}', $1::text)`,
+  listen: `LISTEN "{channel}"`,
+  begin: `BEGIN`,
+  commit: `COMMIT`,
+  rollback: `ROLLBACK`,
+  identify_transaction: `SELECT pg_backend_pid() || ' ' || (extract(epoch FROM now()) * 1000000)::bigint AS transaction`,
+  require_transaction: `LOCK TABLE pg_catalog.pg_am IN ACCESS SHARE MODE`,
   ping: `SELECT 1 AS answer`,
   schedule_outlook: `SELECT wanted.position::int4 AS position, schedule.id, coalesce(schedule.status::text, 'queued') AS status,
     schedule.next_run::text AS version,

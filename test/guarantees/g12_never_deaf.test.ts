@@ -3,8 +3,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { openWorkerDriver, PgQueuer } from "../../mod.ts";
+import { PgQueuer } from "../../mod.ts";
 import { deleteEmbeddedPostgres, startEmbeddedPostgres } from "../../src/cli/embedded_postgres.ts";
+import { WATCHFUL_DRIVERS } from "../support/drivers.ts";
 import { openTestQueue, testDsn, type TestQueue, until } from "../support/queue.ts";
 import { startTcpProxy } from "../support/tcp_proxy.ts";
 
@@ -45,12 +46,12 @@ async function killBackends(queue: TestQueue): Promise<void> {
 const ended = async (queue: TestQueue): Promise<number> =>
   (await queue.log()).filter((row) => row.status === "successful").length;
 
-test(
-  "killing every connection of the worker again and again under load loses nothing",
-  async () => {
+test.each(WATCHFUL_DRIVERS)(
+  "%s: killing every connection of the worker again and again under load loses nothing",
+  async (_, open) => {
     const queue = await openTestQueue();
     // On Bun a statement that is sent just as its connection is killed sometimes gets neither answer nor error.
-    const driver = await openWorkerDriver(queue.dsn, {
+    const { driver, end } = await open(queue.dsn, {
       applicationName: queue.names.prefix,
       statementTimeout: { seconds: 2 },
     });
@@ -69,24 +70,21 @@ test(
     await until("the worker has heard it", () => load.started.includes(next!));
     await load.end();
     expect((await queue.rows()).length).toBe(0);
+    await end();
     await queue.close();
   },
   60_000,
 );
 
-test(
-  "a restart of the server under load, fast and immediate, ends neither the worker nor a job",
-  async () => {
+test.each(WATCHFUL_DRIVERS)(
+  "%s: a restart of the server under load, fast and immediate, ends neither the worker nor a job",
+  async (_, open) => {
     const directory = await mkdtemp(join(tmpdir(), "pgqueuer-g12-"));
     try {
       let server = await startEmbeddedPostgres({ directory });
       const queue = await openTestQueue(server.dsn);
-      const load = work(
-        new PgQueuer(
-          await openWorkerDriver(server.dsn, { statementTimeout: { seconds: 2 } }),
-          queue.names,
-        ),
-      );
+      const { driver, end } = await open(server.dsn, { statementTimeout: { seconds: 2 } });
+      const load = work(new PgQueuer(driver, queue.names));
       const ids = await queue.queries.enqueue("work", Array(1_000).fill(null)) as number[];
 
       for (const mode of ["fast", "immediate"] as const) {
@@ -108,6 +106,7 @@ test(
       );
       await until("the worker has heard it", () => load.started.includes(next));
       await load.end();
+      await end();
       await queue.close();
       await server.stop();
     } finally {
@@ -118,27 +117,32 @@ test(
   90_000,
 );
 
-test("half-open sockets are noticed and replaced, and jobs enqueued meanwhile run", async () => {
-  const queue = await openTestQueue();
-  const url = new URL(testDsn());
-  const proxy = await startTcpProxy({ host: url.hostname, port: Number(url.port || 5432) });
-  url.hostname = "127.0.0.1";
-  url.port = String(proxy.port);
-  const driver = await openWorkerDriver(url.href, { statementTimeout: 500 });
-  const load = work(new PgQueuer(driver, queue.names), { milliseconds: 500 });
-  const first = await queue.queries.enqueue("work", null);
-  await until("it works", () => load.started.includes(first!));
+test.each(WATCHFUL_DRIVERS)(
+  "%s: half-open sockets are noticed and replaced, and jobs enqueued meanwhile run",
+  async (_, open) => {
+    const queue = await openTestQueue();
+    const url = new URL(testDsn());
+    const proxy = await startTcpProxy({ host: url.hostname, port: Number(url.port || 5432) });
+    url.hostname = "127.0.0.1";
+    url.port = String(proxy.port);
+    const { driver, end } = await open(url.href, { statementTimeout: 500 });
+    const load = work(new PgQueuer(driver, queue.names), { milliseconds: 500 });
+    const first = await queue.queries.enqueue("work", null);
+    await until("it works", () => load.started.includes(first!));
 
-  proxy.freeze();
-  const second = await queue.queries.enqueue("work", null);
+    proxy.freeze();
+    const second = await queue.queries.enqueue("work", null);
 
-  await until("the statement connections are replaced", () => load.started.includes(second!));
-  // The old session listens too, as the server knows no better. Only its own health check can have made the new one.
-  await until("it listens anew", async () =>
-    (await queue.sql`
+    await until("the statement connections are replaced", () => load.started.includes(second!));
+    // The old session listens too, as the server knows no better. Only its own health check can have made the new one.
+    await until("it listens anew", async () =>
+      (await queue.sql`
       select 1 from pg_stat_activity where query ilike ${`listen%${queue.names.prefix}%`}`)
-      .length === 2);
-  await load.end();
-  await proxy.close();
-  await queue.close();
-}, 60_000);
+        .length === 2);
+    await load.end();
+    await end();
+    await proxy.close();
+    await queue.close();
+  },
+  60_000,
+);

@@ -1,0 +1,16 @@
+import type { Adapter, Client } from "./client.ts";
+import { nodePostgres } from "./node_postgres.ts";
+import { postgresJs } from "./postgres_js.ts";
+import { queryFunction } from "./query_function.ts";
+
+/** One for each client. The last one takes all that can run a statement. */
+const ADAPTERS: readonly Adapter[] = [postgresJs, nodePostgres, queryFunction];
+
+/** Finds out what a handle is. Gives `undefined` if no adapter knows it. */
+export function recognize(handle: unknown): Client | undefined {
+  for (const adapter of ADAPTERS) {
+    const client = adapter(handle);
+    if (client !== undefined) return client;
+  }
+  return undefined;
+}
