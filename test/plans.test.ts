@@ -140,6 +140,26 @@ for (const analyzed of [false, true]) {
   );
 }
 
+// Jobs that a worker names by their ids. In any other index what it has ever claimed is in front, as dead entries, which no
+// count of rows shows.
+const byId: StatementName[] = [
+  "heartbeat",
+  "acknowledge",
+  "acknowledge_failure",
+  "hold",
+  "release",
+  "retry",
+];
+test.each(byId)("%s finds its jobs by the primary key alone", async (name) => {
+  const [, kinds, values] = hot.find(([known]) => known === name)!;
+  for (const planMode of planModes) {
+    const scans = await explain(name, kinds, values(), planMode);
+
+    const indexes = new Set(scans.flatMap((scan) => scan["Index Name"] ?? []));
+    expect([...indexes]).toEqual([`${queue.names.prefix}pgqueuer_pkey`]);
+  }
+});
+
 test("a claim reads the two partial indexes, from the front of each entrypoint", async () => {
   const scans = await explain(
     "dequeue",
