@@ -208,9 +208,10 @@ test("a role without rights gets an error that names the missing grant", async (
   url.password = `secret-${run}`;
   const client = postgres(url.href, { max: 1, onnotice: () => {} });
   const theirs = new Queries(fromPostgresJs(client), { schema: name });
-  const start = async (): Promise<void> => {
+  const start = async (cleanOld?: boolean): Promise<void> => {
     const pgq = new PgQueuer(await openWorkerDriver(url.href), { schema: name });
     pgq.entrypoint("work", () => {});
+    if (cleanOld !== undefined) pgq.schedule("nightly", "0 3 * * *", { cleanOld }, () => {});
     await pgq.run({ mode: "drain" });
   };
 
@@ -225,7 +226,14 @@ test("a role without rights gets an error that names the missing grant", async (
   await expect(theirs.enqueue("work", null)).rejects.toThrow("GRANT USAGE ON SEQUENCE");
   await sql.unsafe(`grant usage on all sequences in schema ${name} to ${role}`);
   expect(await theirs.enqueue("work", null)).toBeGreaterThan(0);
+  // Of the table of schedules a worker needs what it does there.
+  const schedules = `${name}.pgqueuer_schedules`;
+  await sql.unsafe(`revoke all on ${schedules} from ${role}`);
   await start();
+  await expect(start(false)).rejects.toThrow(`GRANT UPDATE ON ${schedules} TO ${role}`);
+  await sql.unsafe(`grant select, insert, update on ${schedules} to ${role}`);
+  await expect(start(true)).rejects.toThrow(`GRANT DELETE ON ${schedules} TO ${role}`);
+  await start(false);
 
   // Installing: into a schema where they may not create, a schema that they may not make, tables that are not theirs.
   await sql`drop index ${sql(name)}.pgqueuer_ready_idx`;

@@ -65,13 +65,18 @@ WHERE place.nspname = coalesce(nullif('{schema_name}', ''), current_schema())
 
 -- name: missing_grants
 -- Lists the rights on tables that a worker needs and we lack.
+--   $1 text   whether it has schedules, boolean
+--   $2 text   whether it deletes old ones, boolean
 SELECT needed.relation AS name, needed.privilege
 FROM (VALUES
     ('{queue_table}', 'SELECT'), ('{queue_table}', 'UPDATE'), ('{queue_table}', 'DELETE'),
     ('{queue_table_log}', 'SELECT'), ('{queue_table_log}', 'INSERT'),
-    ('{limits_table}', 'SELECT'), ('{limits_table}', 'INSERT'), ('{limits_table}', 'UPDATE')
+    ('{limits_table}', 'SELECT'), ('{limits_table}', 'INSERT'), ('{limits_table}', 'UPDATE'),
+    ('{schedules_table}', 'SELECT'), ('{schedules_table}', 'INSERT'), ('{schedules_table}', 'UPDATE'),
+    ('{schedules_table}', 'DELETE')
 ) AS needed(relation, privilege)
-WHERE NOT has_table_privilege(needed.relation::regclass, needed.privilege);
+WHERE (needed.relation <> '{schedules_table}' OR $1::text::boolean AND (needed.privilege <> 'DELETE' OR $2::text::boolean))
+    AND NOT has_table_privilege(needed.relation::regclass, needed.privilege);
 
 -- name: create_schema
 -- Creates the schema that is to hold the tables.

@@ -1,5 +1,6 @@
 import type { Driver, Executor } from "../driver.ts";
 import { SchemaError } from "../errors.ts";
+import type { Schedule } from "../schedule.ts";
 import type { Settings } from "../settings.ts";
 import { scripts, upgradeSteps } from "../sql/generated.ts";
 import { type StatementName, Statements } from "../sql/render.ts";
@@ -93,18 +94,16 @@ export class SchemaStore {
   }
 
   /**
-   * Throws unless a worker can run on this schema. Gives the missing indexes, which cost speed and nothing else.
+   * Throws unless a worker with these schedules can run. Gives the missing indexes, which cost speed and nothing else.
    *
    * @throws {SchemaError} If a table, column, label or grant is missing.
    */
-  async checkForWorker(): Promise<string[]> {
+  async checkForWorker(schedules: readonly Schedule[]): Promise<string[]> {
     const catalog = await this.#inspect();
     const { schema, role, may_use_schema, schema_exists } = await this.#rights();
     const { queueTable } = this.#settings;
     if (!catalog.tables.has(queueTable)) {
-      const where = schema_exists
-        ? `schema "${schema}"`
-        : `schema "${schema}", which does not exist`;
+      const where = `schema "${schema}"${schema_exists ? "" : ", which does not exist"}`;
       throw new SchemaError(
         `Cannot start as table "${queueTable}" is missing in ${where}: run "pgq install"`,
       );
@@ -115,7 +114,6 @@ export class SchemaStore {
       );
     }
     const missing = this.#missing(catalog);
-    // An index that is missing costs speed and nothing else.
     const fatal = missing.filter((part) => !part.startsWith("index "));
     if (fatal.length > 0) {
       throw new SchemaError(
@@ -124,7 +122,8 @@ export class SchemaStore {
         }): run "pgq install" to upgrade it`,
       );
     }
-    const grants = await this.#query<{ name: string; privilege: string }>("missing_grants");
+    const needs = [schedules.length > 0, schedules.some(({ cleanOld }) => cleanOld)].map(String);
+    const grants = await this.#query<{ name: string; privilege: string }>("missing_grants", needs);
     if (grants.length > 0) {
       const fix = grants.map(({ name, privilege }) => `GRANT ${privilege} ON ${name} TO ${role}`);
       throw new SchemaError(`Cannot start as role "${role}" lacks rights: run "${fix.join("; ")}"`);
@@ -293,7 +292,7 @@ export class SchemaStore {
     };
   }
 
-  #query<Row>(name: StatementName): Promise<Row[]> {
-    return this.#driver.query<Row>(this.#sql.get(name), []);
+  #query<Row>(name: StatementName, parameters: readonly string[] = []): Promise<Row[]> {
+    return this.#driver.query<Row>(this.#sql.get(name), parameters);
   }
 }

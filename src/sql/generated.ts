@@ -1406,9 +1406,12 @@ WHERE place.nspname = coalesce(nullif('{schema_name}', ''), current_schema())
 FROM (VALUES
     ('{queue_table}', 'SELECT'), ('{queue_table}', 'UPDATE'), ('{queue_table}', 'DELETE'),
     ('{queue_table_log}', 'SELECT'), ('{queue_table_log}', 'INSERT'),
-    ('{limits_table}', 'SELECT'), ('{limits_table}', 'INSERT'), ('{limits_table}', 'UPDATE')
+    ('{limits_table}', 'SELECT'), ('{limits_table}', 'INSERT'), ('{limits_table}', 'UPDATE'),
+    ('{schedules_table}', 'SELECT'), ('{schedules_table}', 'INSERT'), ('{schedules_table}', 'UPDATE'),
+    ('{schedules_table}', 'DELETE')
 ) AS needed(relation, privilege)
-WHERE NOT has_table_privilege(needed.relation::regclass, needed.privilege)`,
+WHERE (needed.relation <> '{schedules_table}' OR $1::text::boolean AND (needed.privilege <> 'DELETE' OR $2::text::boolean))
+    AND NOT has_table_privilege(needed.relation::regclass, needed.privilege)`,
   create_schema: `CREATE SCHEMA IF NOT EXISTS {schema_name}`,
   lock_schema: `SELECT pg_advisory_xact_lock(hashtext('{queue_table}.schema')), set_config('client_min_messages', 'warning', true)`,
   add_labels: `ALTER TYPE {queue_status_type} ADD VALUE IF NOT EXISTS 'queued';

@@ -67,7 +67,7 @@ export async function work(parts: WorkParts): Promise<void> {
   });
   try {
     if (stopped()) return;
-    const slow = await new SchemaStore(driver, settings).checkForWorker();
+    const slow = await new SchemaStore(driver, settings).checkForWorker(parts.schedules);
     if (slow.length > 0) {
       logger.warn(
         `Claims are slower than they could be, run "pgq install" to add ${slow.join(", ")}`,
