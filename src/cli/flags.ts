@@ -97,6 +97,7 @@ interface FlagTypes {
   readonly newerThan: number;
   readonly limit: number;
   readonly payload: boolean;
+  readonly jobs: number;
 }
 
 /** What the text behind each flag must be. */
@@ -122,6 +123,7 @@ const SCHEMAS: { readonly [Name in keyof FlagTypes]: z.ZodType<FlagTypes[Name]> 
   newerThan: seconds("not zero"),
   limit: wholeNumber(1),
   payload: z.boolean(),
+  jobs: wholeNumber(1),
   restartOnFailure: z.boolean(),
   restartDelay: seconds("or zero"),
   logLevel: z.string()

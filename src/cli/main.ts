@@ -1,4 +1,5 @@
 import process from "node:process";
+import { bench } from "./bench_command.ts";
 import { type Command, type Surroundings, UsageError } from "./command.ts";
 import { cancel, requeue } from "./change_commands.ts";
 import { readCommandLine } from "./commander.ts";
@@ -25,6 +26,7 @@ const COMMANDS: readonly Command[] = [
   failed,
   requeue,
   cancel,
+  bench,
 ];
 
 /**

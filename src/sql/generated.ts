@@ -532,6 +532,10 @@ DROP INDEX IF EXISTS {schema_prefix}{queue_table_log_name}_status;`,
 
 /** Single statements, from `sql/queries/*.sql`. */
 export const statements: {
+  readonly bench_server: string;
+  readonly bench_write: string;
+  readonly bench_sessions: string;
+  readonly bench_drop: string;
   readonly job_status: string;
   readonly queue_size: string;
   readonly log_statistics: string;
@@ -591,6 +595,19 @@ export const statements: {
   readonly find_jobs: string;
   readonly make_due: string;
 } = {
+  bench_server: `SELECT current_setting('server_version') AS version`,
+  bench_write: `INSERT INTO {limits_table} (entrypoint, tokens, refilled) VALUES ($1::text, 0, now())`,
+  bench_sessions: `SELECT
+    count(*) FILTER (WHERE wait IS NULL)::int AS computing,
+    count(*) FILTER (WHERE wait ~* 'wal|syncrep|xactgroup|xactsync')::int AS committing,
+    count(*) FILTER (WHERE wait !~* 'wal|syncrep|xactgroup|xactsync' AND kind IN ('Lock', 'LWLock', 'BufferPin'))::int
+        AS locked,
+    count(*) FILTER (WHERE wait !~* 'wal|syncrep|xactgroup|xactsync' AND kind = 'IO')::int AS reading
+FROM (
+    SELECT wait_event AS wait, wait_event_type AS kind FROM pg_stat_activity
+    WHERE application_name = $1::text AND state = 'active' AND pid <> pg_backend_pid()
+) AS busy`,
+  bench_drop: `DROP SCHEMA IF EXISTS {schema_name}`,
   job_status: `SELECT wanted.id, coalesce(
     (SELECT status FROM {queue_table} WHERE id = wanted.id),
     (

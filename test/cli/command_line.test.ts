@@ -16,6 +16,7 @@ const COMMANDS = [
   "failed",
   "requeue",
   "cancel",
+  "bench",
 ];
 
 const DSN = "postgresql://app:hunter2@127.0.0.1:1/shop";
