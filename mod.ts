@@ -34,6 +34,9 @@ export {
   WaitTimeoutError,
 } from "./src/errors.ts";
 export { getQueue, type TransactionHandle } from "./src/get_queue.ts";
+export type { DrizzleTransaction } from "./src/clients/drizzle.ts";
+export type { KnexTransaction } from "./src/clients/knex.ts";
+export type { KyselyTransaction } from "./src/clients/kysely.ts";
 export { type ClientExecutor, fromClient } from "./src/clients/from_client.ts";
 export type { NodePostgresConnection } from "./src/clients/node_postgres.ts";
 export type {

@@ -1,4 +1,7 @@
+import type { DrizzleTransaction } from "./clients/drizzle.ts";
 import { JoinedTransaction } from "./clients/joined_transaction.ts";
+import type { KnexTransaction } from "./clients/knex.ts";
+import type { KyselyTransaction } from "./clients/kysely.ts";
 import type { NodePostgresConnection } from "./clients/node_postgres.ts";
 import type { PostgresJsReserved, PostgresJsTransaction } from "./clients/postgres_js.ts";
 import type { QueryFunction } from "./clients/query_function.ts";
@@ -12,6 +15,9 @@ export type TransactionHandle =
   | PostgresJsTransaction
   | PostgresJsReserved
   | NodePostgresConnection
+  | DrizzleTransaction
+  | KyselyTransaction
+  | KnexTransaction
   | QueryFunction;
 
 /**

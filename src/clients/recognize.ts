@@ -1,10 +1,20 @@
 import type { Adapter, Client } from "./client.ts";
+import { drizzle } from "./drizzle.ts";
+import { knex } from "./knex.ts";
+import { kysely } from "./kysely.ts";
 import { nodePostgres } from "./node_postgres.ts";
 import { postgresJs } from "./postgres_js.ts";
 import { queryFunction } from "./query_function.ts";
 
 /** One for each client. The last one takes all that can run a statement. */
-const ADAPTERS: readonly Adapter[] = [postgresJs, nodePostgres, queryFunction];
+const ADAPTERS: readonly Adapter[] = [
+  postgresJs,
+  nodePostgres,
+  drizzle,
+  kysely,
+  knex,
+  queryFunction,
+];
 
 /** Finds out what a handle is. Gives `undefined` if no adapter knows it. */
 export function recognize(handle: unknown): Client | undefined {

@@ -28,6 +28,14 @@ const CLIENTS: readonly ClientEntry[] = [
   },
   { name: "pg, Pool", load: async () => (await import("./node_postgres.ts")).openPool },
   { name: "pg, Client", load: async () => (await import("./node_postgres.ts")).openClient },
+  { name: "Drizzle on pg", load: async () => (await import("./drizzle.ts")).openOnPg },
+  {
+    name: "Drizzle on postgres.js",
+    load: async () => (await import("./drizzle.ts")).openOnPostgresJs,
+  },
+  { name: "Kysely", load: async () => (await import("./kysely.ts")).open },
+  { name: "Kysely, controlled", load: async () => (await import("./kysely.ts")).openControlled },
+  { name: "Knex", load: async () => (await import("./knex.ts")).open },
   { name: "query()", load: async () => (await import("./node_postgres.ts")).openFunction },
 ];
 
