@@ -86,6 +86,11 @@ CREATE SCHEMA IF NOT EXISTS {schema_name};
 -- Lets one session at a time change the schema, until the end of its transaction, without notices of what need not be done.
 SELECT pg_advisory_xact_lock(hashtext('{queue_table}.schema')), set_config('client_min_messages', 'warning', true);
 
+-- name: wait_briefly
+-- Lets the rest of the transaction wait ten seconds for a lock, or as long as the role or the DSN says: who waits for a table
+-- holds up all who come after.
+SELECT set_config('lock_timeout', '10s', true) WHERE current_setting('lock_timeout') = '0';
+
 -- name: add_labels
 -- Adds the labels that an old enum lacks. Before PostgreSQL 12 each must be sent alone, outside a transaction.
 ALTER TYPE {queue_status_type} ADD VALUE IF NOT EXISTS 'queued';
@@ -119,3 +124,46 @@ ALTER TABLE {queue_table_log} SET UNLOGGED;
 ALTER TABLE {statistics_table} SET UNLOGGED;
 ALTER TABLE {schedules_table} SET UNLOGGED;
 ALTER TABLE {limits_table} SET UNLOGGED;
+
+-- name: tune_autovacuum
+-- Lets autovacuum keep up with a queue: soon and at full speed on the tables whose rows are rewritten all the time, seldom on
+-- those that mostly grow. Takes SHARE UPDATE EXCLUSIVE, which no job waits for.
+ALTER TABLE {queue_table} SET (
+    autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000,
+    autovacuum_analyze_scale_factor = 0.02, autovacuum_analyze_threshold = 500,
+    autovacuum_vacuum_cost_limit = 10000, autovacuum_vacuum_cost_delay = 0, fillfactor = 70
+);
+ALTER TABLE {schedules_table} SET (
+    autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000,
+    autovacuum_analyze_scale_factor = 0.02, autovacuum_analyze_threshold = 500,
+    autovacuum_vacuum_cost_limit = 10000, autovacuum_vacuum_cost_delay = 0, fillfactor = 70
+);
+ALTER TABLE {queue_table_log} SET (
+    autovacuum_vacuum_scale_factor = 0.95, autovacuum_vacuum_threshold = 1000000,
+    autovacuum_analyze_scale_factor = 0.05, autovacuum_analyze_threshold = 10000
+);
+ALTER TABLE {statistics_table} SET (
+    autovacuum_vacuum_scale_factor = 0.95, autovacuum_vacuum_threshold = 1000000,
+    autovacuum_analyze_scale_factor = 0.05, autovacuum_analyze_threshold = 10000
+);
+
+-- name: reset_autovacuum
+-- Takes back what `tune_autovacuum` sets.
+ALTER TABLE {queue_table} RESET (
+    autovacuum_vacuum_scale_factor, autovacuum_vacuum_threshold,
+    autovacuum_analyze_scale_factor, autovacuum_analyze_threshold,
+    autovacuum_vacuum_cost_limit, autovacuum_vacuum_cost_delay, fillfactor
+);
+ALTER TABLE {schedules_table} RESET (
+    autovacuum_vacuum_scale_factor, autovacuum_vacuum_threshold,
+    autovacuum_analyze_scale_factor, autovacuum_analyze_threshold,
+    autovacuum_vacuum_cost_limit, autovacuum_vacuum_cost_delay, fillfactor
+);
+ALTER TABLE {queue_table_log} RESET (
+    autovacuum_vacuum_scale_factor, autovacuum_vacuum_threshold,
+    autovacuum_analyze_scale_factor, autovacuum_analyze_threshold
+);
+ALTER TABLE {statistics_table} RESET (
+    autovacuum_vacuum_scale_factor, autovacuum_vacuum_threshold,
+    autovacuum_analyze_scale_factor, autovacuum_analyze_threshold
+);

@@ -98,6 +98,12 @@ interface FlagTypes {
   readonly limit: number;
   readonly payload: boolean;
   readonly jobs: number;
+  readonly last: number;
+  readonly silentAfter: number;
+  readonly listen: number;
+  readonly remove: readonly string[];
+  readonly channel: string;
+  readonly rollback: boolean;
 }
 
 /** What the text behind each flag must be. */
@@ -126,6 +132,15 @@ const SCHEMAS: { readonly [Name in keyof FlagTypes]: z.ZodType<FlagTypes[Name]> 
   jobs: wholeNumber(1),
   restartOnFailure: z.boolean(),
   restartDelay: seconds("or zero"),
+  last: seconds("not zero"),
+  silentAfter: seconds("not zero"),
+  listen: seconds("not zero"),
+  remove: z.array(z.string().min(1, { error: "not empty" })),
+  channel: z.string().refine((name) => {
+    const bytes = new TextEncoder().encode(name).length;
+    return bytes >= 1 && bytes <= 63;
+  }, { error: "from 1 to 63 bytes long" }),
+  rollback: z.boolean(),
   logLevel: z.string()
     .transform((value) => LEVEL_NAMES[value.toLowerCase()] ?? value.toLowerCase())
     .pipe(z.enum(LEVELS, { error: `one of ${LEVELS.join(", ")}` })),
@@ -157,6 +172,24 @@ export function readFlags<const Name extends keyof FlagTypes>(
     values[name] = result.data;
   }
   return values as FlagValues<Name>;
+}
+
+/**
+ * Reads an argument that must be one of a few words.
+ *
+ * @throws {UsageError} If it is none of them.
+ */
+export function readChoice<const T extends string>(
+  name: string,
+  given: string | undefined,
+  choices: readonly T[],
+): T {
+  const found = choices.find((choice) => choice === given?.toLowerCase());
+  if (found !== undefined) return found;
+  const now = given === undefined ? "it is missing" : `current value is "${given}"`;
+  throw new UsageError(
+    `Cannot use "${name}" as it must be one of ${choices.join(", ")}: ${now}`,
+  );
 }
 
 /** How a flag is written, from its camelCase name. */

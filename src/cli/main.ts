@@ -5,28 +5,40 @@ import { cancel, requeue } from "./change_commands.ts";
 import { readCommandLine } from "./commander.ts";
 import { dev } from "./dev_command.ts";
 import { failed, ls } from "./list_commands.ts";
+import { listen } from "./listen_command.ts";
+import { autovac, durability } from "./maintenance_commands.ts";
 import { queue } from "./queue_command.ts";
 import { reportOf, wantsStacks } from "./report.ts";
 import { run } from "./run_command.ts";
-import { install, uninstall, verify } from "./schema_commands.ts";
+import { schedules } from "./schedules_command.ts";
+import { install, uninstall, upgrade, verify } from "./schema_commands.ts";
 import { show } from "./show_command.ts";
+import { sql } from "./sql_command.ts";
+import { status } from "./status_command.ts";
 import { processTerminal } from "./terminal.ts";
 import { packageVersion } from "./version.ts";
 
 /** In the order of the help. */
 const COMMANDS: readonly Command[] = [
   install,
+  upgrade,
   uninstall,
   verify,
+  durability,
+  autovac,
+  sql,
   run,
   dev,
   queue,
+  status,
   ls,
   show,
   failed,
   requeue,
   cancel,
   bench,
+  schedules,
+  listen,
 ];
 
 /**

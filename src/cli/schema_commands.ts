@@ -1,5 +1,5 @@
 import type { Settings } from "../settings.ts";
-import type { Command } from "./command.ts";
+import { CliError, type Command } from "./command.ts";
 import { withQueries } from "./connection.ts";
 import { readFlags } from "./flags.ts";
 import { printJson, wantsJson } from "./output.ts";
@@ -44,6 +44,33 @@ Example:
     if (durability !== undefined && outcome !== "installed") {
       surroundings.say("--durability counts for new tables only: those that exist keep theirs");
     }
+    return 0;
+  },
+};
+
+/** `pgq upgrade` */
+export const upgrade: Command = {
+  name: "upgrade",
+  summary: "Add what the tables of an older release lack",
+  args: [],
+  flags: [],
+  notes:
+    `On tables that have everything it changes nothing. Where nothing is installed it ends with code 1.
+
+Example:
+  pgq upgrade --pg-dsn postgresql://app@localhost/shop`,
+
+  async run(input, surroundings) {
+    const { outcome, added } = await withQueries(input, surroundings, async (queries) => {
+      const present = await queries.verify("absent");
+      if (!present.some((part) => part.startsWith("table "))) {
+        throw new CliError('Cannot upgrade as nothing is installed: run "pgq install"');
+      }
+      return await queries.install({ createSchema: false });
+    });
+    if (wantsJson(input)) printJson(surroundings, { outcome, added });
+    else if (outcome === "unchanged") surroundings.print("Nothing had to change");
+    else surroundings.print(`Upgraded, added ${added.join(", ")}`);
     return 0;
   },
 };

@@ -548,6 +548,13 @@ export const statements: {
   readonly list_ended: string;
   readonly find_job: string;
   readonly job_log: string;
+  readonly depth: string;
+  readonly recent_ends: string;
+  readonly recent_durations: string;
+  readonly holders: string;
+  readonly listening_sessions: string;
+  readonly list_schedules: string;
+  readonly remove_schedules: string;
   readonly enqueue: string;
   readonly enqueue_or_skip: string;
   readonly enqueue_or_raise_priority: string;
@@ -588,10 +595,13 @@ export const statements: {
   readonly missing_grants: string;
   readonly create_schema: string;
   readonly lock_schema: string;
+  readonly wait_briefly: string;
   readonly add_labels: string;
   readonly make_durable: string;
   readonly make_balanced: string;
   readonly make_volatile: string;
+  readonly tune_autovacuum: string;
+  readonly reset_autovacuum: string;
   readonly find_jobs: string;
   readonly make_due: string;
 } = {
@@ -814,6 +824,81 @@ FROM (
     LIMIT $2::int4
 ) AS entry
 ORDER BY created, id`,
+  depth: `SELECT entrypoint,
+    count(*) FILTER (WHERE status = 'queued' AND execute_after <= now()) AS ready,
+    count(*) FILTER (WHERE status = 'queued' AND execute_after > now()) AS deferred,
+    count(*) FILTER (WHERE status = 'picked') AS picked,
+    count(*) FILTER (WHERE status = 'failed') AS failed,
+    (extract(epoch FROM max(now() - greatest(created, execute_after))
+        FILTER (WHERE status = 'queued' AND execute_after <= now())))::float8 AS oldest
+FROM {queue_table}
+GROUP BY entrypoint
+ORDER BY entrypoint`,
+  recent_ends: `SELECT entrypoint, status::text AS status, sum(count)::bigint AS count
+FROM (
+    SELECT entrypoint, status, count FROM {statistics_table}
+    WHERE created >= now() - $1::float8 * interval '1 millisecond'
+        AND status IN ('successful', 'exception', 'canceled', 'failed')
+    UNION ALL
+    SELECT entrypoint, status, 1 FROM {queue_table_log}
+    WHERE NOT aggregated AND created >= now() - $1::float8 * interval '1 millisecond'
+        AND status IN ('successful', 'exception', 'canceled', 'failed')
+) AS ends
+GROUP BY entrypoint, ends.status
+ORDER BY entrypoint, ends.status`,
+  recent_durations: `WITH ended AS (
+    SELECT job_id, entrypoint, created FROM {queue_table_log}
+    WHERE created >= now() - $1::float8 * interval '1 millisecond'
+        AND status IN ('successful', 'exception', 'canceled', 'failed')
+    ORDER BY id DESC
+    LIMIT $2::int4
+), timed AS (
+    SELECT ended.entrypoint,
+        greatest(0, extract(epoch FROM ended.created - picked.created))::float8 AS run,
+        greatest(0, extract(epoch FROM picked.created - queued.created))::float8 AS wait
+    FROM ended
+    CROSS JOIN LATERAL (
+        SELECT created, status FROM {queue_table_log}
+        WHERE job_id = ended.job_id AND status IN ('queued', 'picked')
+        ORDER BY created DESC, id DESC
+        LIMIT 1
+    ) AS picked
+    LEFT JOIN LATERAL (
+        SELECT created FROM {queue_table_log}
+        WHERE job_id = ended.job_id AND status = 'queued'
+        ORDER BY created DESC, id DESC
+        LIMIT 1
+    ) AS queued ON true
+    -- Else it was canceled while it waited.
+    WHERE picked.status = 'picked'
+)
+SELECT entrypoint, count(*) AS sample,
+    percentile_disc(0.5) WITHIN GROUP (ORDER BY wait) AS wait,
+    percentile_disc(0.95) WITHIN GROUP (ORDER BY wait) AS longwait,
+    percentile_disc(0.5) WITHIN GROUP (ORDER BY run) AS run,
+    percentile_disc(0.95) WITHIN GROUP (ORDER BY run) AS longrun
+FROM timed
+GROUP BY entrypoint
+ORDER BY entrypoint`,
+  holders: `SELECT queue_manager_id::text AS id, count(*) AS jobs, json_agg(DISTINCT entrypoint)::text AS entrypoints,
+    extract(epoch FROM clock_timestamp() - max(heartbeat))::float8 AS silence
+FROM {queue_table}
+WHERE status = 'picked' AND queue_manager_id IS NOT NULL
+GROUP BY queue_manager_id
+ORDER BY silence, queue_manager_id`,
+  listening_sessions: `SELECT
+    count(*) FILTER (WHERE query ~* '^\\s*listen\\s+"?{channel}"?\\s*;?\\s*$')::int4 AS listening,
+    count(*) FILTER (WHERE query = '<insufficient privilege>')::int4 AS hidden,
+    clock_timestamp() AS now
+FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()`,
+  list_schedules: `SELECT id, entrypoint, expression, coalesce(status::text, 'queued') AS status, created, updated, heartbeat,
+    CASE WHEN isfinite(next_run) THEN next_run END AS next, last_run AS last, now() AS now
+FROM {schedules_table}
+ORDER BY entrypoint, expression`,
+  remove_schedules: `DELETE FROM {schedules_table}
+WHERE id::text = ANY ($1::text::text[]) OR entrypoint = ANY ($1::text::text[])
+RETURNING id, entrypoint, expression`,
   enqueue: `WITH input AS (
     SELECT nextval(sequence.id) AS id, jobs.payload, jobs.due, jobs.dedupe_key, jobs.headers, jobs.position,
         coalesce(jobs.priority, ($1::text::int4[])[1]) AS priority,
@@ -1431,6 +1516,7 @@ WHERE (needed.relation <> '{schedules_table}' OR $1::text::boolean AND (needed.p
     AND NOT has_table_privilege(needed.relation::regclass, needed.privilege)`,
   create_schema: `CREATE SCHEMA IF NOT EXISTS {schema_name}`,
   lock_schema: `SELECT pg_advisory_xact_lock(hashtext('{queue_table}.schema')), set_config('client_min_messages', 'warning', true)`,
+  wait_briefly: `SELECT set_config('lock_timeout', '10s', true) WHERE current_setting('lock_timeout') = '0'`,
   add_labels: `ALTER TYPE {queue_status_type} ADD VALUE IF NOT EXISTS 'queued';
 ALTER TYPE {queue_status_type} ADD VALUE IF NOT EXISTS 'picked';
 ALTER TYPE {queue_status_type} ADD VALUE IF NOT EXISTS 'successful';
@@ -1453,6 +1539,42 @@ ALTER TABLE {queue_table_log} SET UNLOGGED;
 ALTER TABLE {statistics_table} SET UNLOGGED;
 ALTER TABLE {schedules_table} SET UNLOGGED;
 ALTER TABLE {limits_table} SET UNLOGGED`,
+  tune_autovacuum: `ALTER TABLE {queue_table} SET (
+    autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000,
+    autovacuum_analyze_scale_factor = 0.02, autovacuum_analyze_threshold = 500,
+    autovacuum_vacuum_cost_limit = 10000, autovacuum_vacuum_cost_delay = 0, fillfactor = 70
+);
+ALTER TABLE {schedules_table} SET (
+    autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000,
+    autovacuum_analyze_scale_factor = 0.02, autovacuum_analyze_threshold = 500,
+    autovacuum_vacuum_cost_limit = 10000, autovacuum_vacuum_cost_delay = 0, fillfactor = 70
+);
+ALTER TABLE {queue_table_log} SET (
+    autovacuum_vacuum_scale_factor = 0.95, autovacuum_vacuum_threshold = 1000000,
+    autovacuum_analyze_scale_factor = 0.05, autovacuum_analyze_threshold = 10000
+);
+ALTER TABLE {statistics_table} SET (
+    autovacuum_vacuum_scale_factor = 0.95, autovacuum_vacuum_threshold = 1000000,
+    autovacuum_analyze_scale_factor = 0.05, autovacuum_analyze_threshold = 10000
+)`,
+  reset_autovacuum: `ALTER TABLE {queue_table} RESET (
+    autovacuum_vacuum_scale_factor, autovacuum_vacuum_threshold,
+    autovacuum_analyze_scale_factor, autovacuum_analyze_threshold,
+    autovacuum_vacuum_cost_limit, autovacuum_vacuum_cost_delay, fillfactor
+);
+ALTER TABLE {schedules_table} RESET (
+    autovacuum_vacuum_scale_factor, autovacuum_vacuum_threshold,
+    autovacuum_analyze_scale_factor, autovacuum_analyze_threshold,
+    autovacuum_vacuum_cost_limit, autovacuum_vacuum_cost_delay, fillfactor
+);
+ALTER TABLE {queue_table_log} RESET (
+    autovacuum_vacuum_scale_factor, autovacuum_vacuum_threshold,
+    autovacuum_analyze_scale_factor, autovacuum_analyze_threshold
+);
+ALTER TABLE {statistics_table} RESET (
+    autovacuum_vacuum_scale_factor, autovacuum_vacuum_threshold,
+    autovacuum_analyze_scale_factor, autovacuum_analyze_threshold
+)`,
   find_jobs: `SELECT id, priority, queue_manager_id AS manager, created, updated, heartbeat, execute_after AS due, status,
     entrypoint, dedupe_key AS dedupe, payload, headers, attempts, slot
 FROM {queue_table}

@@ -25,6 +25,11 @@ const COMMANDS: readonly (readonly string[])[] = [
   ["show", "1"],
   ["requeue", "1"],
   ["cancel", "1"],
+  ["status"],
+  ["schedules"],
+  ["schedules", "--remove", "1"],
+  ["durability", "balanced"],
+  ["autovac"],
 ];
 
 describe.each(COMMANDS.map((args) => ({ title: args.join(" "), args })))(

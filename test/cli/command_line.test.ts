@@ -17,6 +17,13 @@ const COMMANDS = [
   "requeue",
   "cancel",
   "bench",
+  "status",
+  "schedules",
+  "listen",
+  "sql",
+  "upgrade",
+  "durability",
+  "autovac",
 ];
 
 const DSN = "postgresql://app:hunter2@127.0.0.1:1/shop";
@@ -96,6 +103,18 @@ describe("a wrong command line ends with code 2 and says", () => {
     [["cancel", "1", "0"], 'Cannot use "0" as a job id'],
     [["requeue", "9007199254740993"], 'Cannot use "9007199254740993" as a job id'],
     [["requeue", "abc"], "as it must be a whole number from 1 to 2^53 - 1"],
+    [["status", "--last", "0"], "must be a number of seconds > 0"],
+    [["schedules", "-r"], 'option "-r, --remove <names...>" argument missing'],
+    [["listen", "--channel", "x".repeat(64)], "must be from 1 to 63 bytes long"],
+    [["sql"], 'missing required argument "command"'],
+    [["sql", "instal"], "must be one of install, upgrade, uninstall, durability, autovac"],
+    [["sql", "uninstall", "--rollback"], 'Cannot use "--rollback" with pgq sql uninstall'],
+    [["sql", "upgrade", "--no-create-schema"], 'Cannot use "--create-schema" with'],
+    [["sql", "install", "durable"], "pgq sql install takes no level"],
+    [["sql", "durability"], "one of volatile, balanced, durable: it is missing"],
+    [["durability", "fast"], 'durable: current value is "fast"'],
+    [["durability"], 'missing required argument "level"'],
+    [["autovac", "--rolback"], 'did you mean "--rollback"?'],
     [["dev", "a", "--pg-dsn", DSN], "pgq dev starts a PostgreSQL of its own"],
   ];
   for (const [args, message] of cases) {
