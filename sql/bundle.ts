@@ -40,17 +40,30 @@ function scripts(): Record<string, string> {
   );
 }
 
-function statements(): Record<string, string> {
-  const found: Record<string, string> = {};
-  for (const file of readdirSync(join(folder, "queries")).sort()) {
-    for (
-      const { name, text } of namedStatements(readFileSync(join(folder, "queries", file), "utf8"))
-    ) {
-      if (name in found) throw new Error(`Cannot bundle as the name "${name}" is used twice`);
-      found[name] = text;
-    }
+/** The `-- name:` blocks of all files of a folder. */
+function blocks(of: string): NamedStatement[] {
+  const found = readdirSync(join(folder, of)).sort().flatMap((file) =>
+    namedStatements(readFileSync(join(folder, of, file), "utf8"))
+  );
+  for (const [at, { name }] of found.entries()) {
+    if (found.findIndex((other) => other.name === name) === at) continue;
+    throw new Error(`Cannot bundle as the name "${name}" is used twice`);
   }
   return found;
+}
+
+function statements(): Record<string, string> {
+  return Object.fromEntries(blocks("queries").map(({ name, text }) => [name, text]));
+}
+
+/** With the sentence on what each does, for those who read it in a terminal, and the semicolon. */
+function printed(): Record<string, string> {
+  return Object.fromEntries(
+    blocks("print").map(({ name, comment, text }) => {
+      const sentence = comment.split("\n").filter((line) => !/^--\s*\{/.test(line)).join("\n");
+      return [name, `${sentence}\n${text};`];
+    }),
+  );
 }
 
 /** One `upgrade/` file is one step; the statements of a step are sent one by one. */
@@ -85,6 +98,7 @@ export function bundle(): string {
       "Steps from older schemas, in order, from `sql/upgrade/*.sql`.",
       upgradeSteps(),
     ),
+    constant("printed", "SQL that is only printed, from `sql/print/*.sql`.", printed()),
     constant("statements", "Single statements, from `sql/queries/*.sql`.", statements()),
   ].join("\n");
 }

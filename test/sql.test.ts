@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { bundle, namedStatements } from "../sql/bundle.ts";
 import { resolveSettings } from "../src/settings.ts";
-import { scripts, statements, upgradeSteps } from "../src/sql/generated.ts";
+import { printed, scripts, statements, upgradeSteps } from "../src/sql/generated.ts";
 import { objectNames, render } from "../src/sql/render.ts";
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -58,6 +58,23 @@ describe("each statement in sql/queries", () => {
     const numbers = used(text).map((parameter) => parseInt(parameter.slice(1)));
 
     expect(numbers).toEqual(numbers.map((_, index) => index + 1));
+  });
+});
+
+describe("each text in sql/print", () => {
+  const printable = readdirSync(join(ROOT, "sql", "print")).sort().flatMap((file) =>
+    namedStatements(readFileSync(join(ROOT, "sql", "print", file), "utf8"))
+  );
+  const known = { ...objectNames(resolveSettings({}, {})), prefix: "" };
+
+  test.each(printable)("$name describes the holes that only it has", ({ name, comment, text }) => {
+    const described = [...comment.matchAll(/^-- {3}\{(\w+)\} {3,}\S/gm)].map(([, hole]) => hole);
+    const holes = [...text.matchAll(/\{(\w+)\}/g)].map(([, hole]) => hole!)
+      .filter((hole) => !Object.hasOwn(known, hole));
+
+    expect(described.sort()).toEqual([...new Set(holes)].sort());
+    expect(comment).toMatch(/^-- [A-Z]/);
+    expect(Object.keys(printed)).toContain(name);
   });
 });
 

@@ -4,6 +4,7 @@ import { type Command, type Surroundings, UsageError } from "./command.ts";
 import { cancel, requeue } from "./change_commands.ts";
 import { readCommandLine } from "./commander.ts";
 import { dev } from "./dev_command.ts";
+import { doctor } from "./doctor_command.ts";
 import { failed, ls } from "./list_commands.ts";
 import { listen } from "./listen_command.ts";
 import { autovac, durability } from "./maintenance_commands.ts";
@@ -31,6 +32,7 @@ const COMMANDS: readonly Command[] = [
   dev,
   queue,
   status,
+  doctor,
   ls,
   show,
   failed,

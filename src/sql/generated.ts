@@ -530,12 +530,115 @@ DROP INDEX IF EXISTS {schema_prefix}{queue_table_log_name}_created;
 DROP INDEX IF EXISTS {schema_prefix}{queue_table_log_name}_status;`,
 };
 
+/** SQL that is only printed, from `sql/print/*.sql`. */
+export const printed: {
+  readonly enable_trigger: string;
+  readonly allow_writes: string;
+  readonly start_autovacuum: string;
+  readonly find_open_transactions: string;
+  readonly allow_autovacuum: string;
+  readonly vacuum_table: string;
+  readonly end_session: string;
+  readonly end_prepared: string;
+  readonly drop_slot: string;
+  readonly see_sessions: string;
+  readonly add_label: string;
+  readonly change_column: string;
+  readonly drop_index: string;
+  readonly create_role: string;
+  readonly grant_migrate: string;
+  readonly grant_produce: string;
+  readonly grant_work: string;
+  readonly grant_read: string;
+} = {
+  enable_trigger: `-- Lets a trigger that was turned off fire again.
+ALTER TABLE {queue_table} ENABLE TRIGGER {trigger_name};`,
+  allow_writes: `-- Lets a role write that was made read-only.
+ALTER ROLE {role} SET default_transaction_read_only = off;`,
+  start_autovacuum: `-- Turns autovacuum on for the whole server.
+ALTER SYSTEM SET autovacuum = on; SELECT pg_reload_conf();`,
+  find_open_transactions: `-- Finds the sessions that do nothing and have a transaction open.
+SELECT pid, application_name, xact_start, query FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' ORDER BY xact_start;`,
+  allow_autovacuum: `-- Turns autovacuum on for a table.
+ALTER TABLE {table} RESET (autovacuum_enabled);`,
+  vacuum_table: `-- Removes dead rows.
+VACUUM (ANALYZE) {table};`,
+  end_session: `-- Ends a session, and rolls back its transaction.
+SELECT pg_terminate_backend({pid});`,
+  end_prepared: `-- Rolls back a prepared transaction.
+ROLLBACK PREPARED {gid};`,
+  drop_slot: `-- Drops a replication slot that nobody reads any more.
+SELECT pg_drop_replication_slot({slot});`,
+  see_sessions: `-- Lets a role see the sessions of others.
+GRANT pg_read_all_stats TO {role};`,
+  add_label: `-- Adds a label that an old enum lacks.
+ALTER TYPE {queue_status_type} ADD VALUE IF NOT EXISTS {label};`,
+  change_column: `-- Gives a column the type that this version needs.
+ALTER TABLE {table} ALTER COLUMN {column} TYPE {type};`,
+  drop_index: `-- Drops what is left of an index whose build has failed.
+DROP INDEX CONCURRENTLY {index};`,
+  create_role: `-- Makes the role, unless it is there. It cannot log in: grant it to the one that does, or let it.
+DO $$
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = '{role}') THEN
+        CREATE ROLE {role} NOLOGIN;
+    END IF;
+END
+$$;`,
+  grant_migrate: `-- Install, upgrade and uninstall: this role owns everything, also what another one has installed.
+GRANT USAGE, CREATE ON SCHEMA {schema} TO {role};
+DO $$
+DECLARE
+    own text;
+BEGIN
+    FOR own IN
+        SELECT format('ALTER TABLE %s OWNER TO {role}', class.oid::regclass) FROM pg_class AS class
+        WHERE class.relnamespace = '{schema}'::regnamespace AND class.relkind = 'r' AND class.relname IN (
+            '{queue_table_name}', '{queue_table_log_name}', '{statistics_table_name}', '{schedules_table_name}',
+            '{limits_table_name}'
+        )
+        UNION ALL
+        SELECT format('ALTER FUNCTION %s OWNER TO {role}', procedure.oid::regprocedure) FROM pg_proc AS procedure
+        WHERE procedure.pronamespace = '{schema}'::regnamespace
+            AND (procedure.proname = '{function_name}' OR procedure.proname ~ '^{prefix}(fn_)?pgqueuer_')
+        UNION ALL
+        SELECT format('ALTER TYPE %s OWNER TO {role}', type.oid::regtype) FROM pg_type AS type
+        WHERE type.typnamespace = '{schema}'::regnamespace AND type.typname = '{queue_status_type_name}'
+    LOOP
+        EXECUTE own;
+    END LOOP;
+END
+$$;`,
+  grant_produce: `-- Enqueue, and nothing else: this role reads no payload, and changes and deletes no job.
+GRANT USAGE ON SCHEMA {schema} TO {role};
+GRANT INSERT (id, priority, status, entrypoint, payload, execute_after, dedupe_key, headers) ON {queue_table} TO {role};
+GRANT SELECT (id, priority, status, entrypoint, dedupe_key) ON {queue_table} TO {role};
+GRANT USAGE ON SEQUENCE {queue_table}_id_seq TO {role};
+GRANT INSERT (job_id, status, entrypoint, priority) ON {queue_table_log} TO {role};
+-- Only for onConflict "update_priority", which may raise the priority of any job:
+-- GRANT UPDATE (priority, updated) ON {queue_table} TO {role};`,
+  grant_work: `-- Run a worker with schedules, whose handlers may enqueue; requeue and cancel jobs.
+GRANT USAGE ON SCHEMA {schema} TO {role};
+GRANT SELECT, INSERT, UPDATE, DELETE ON {queue_table}, {queue_table_log}, {statistics_table}, {schedules_table} TO {role};
+GRANT SELECT, INSERT, UPDATE ON {limits_table} TO {role};
+GRANT USAGE ON SEQUENCE {queue_table}_id_seq, {statistics_table}_id_seq, {schedules_table}_id_seq TO {role};`,
+  grant_read: `-- Look: ls, show, failed, status, schedules, doctor and dashboard, payloads included.
+GRANT USAGE ON SCHEMA {schema} TO {role};
+GRANT SELECT ON {queue_table}, {queue_table_log}, {statistics_table}, {schedules_table}, {limits_table} TO {role};
+-- Without this, idle workers and who holds snapshots are not seen:
+-- GRANT pg_read_all_stats TO {role};`,
+};
+
 /** Single statements, from `sql/queries/*.sql`. */
 export const statements: {
   readonly bench_server: string;
   readonly bench_write: string;
   readonly bench_sessions: string;
   readonly bench_drop: string;
+  readonly examine_server: string;
+  readonly examine_tables: string;
+  readonly examine_snapshots: string;
+  readonly examine_log: string;
   readonly job_status: string;
   readonly queue_size: string;
   readonly log_statistics: string;
@@ -618,6 +721,59 @@ FROM (
     WHERE application_name = $1::text AND state = 'active' AND pid <> pg_backend_pid()
 ) AS busy`,
   bench_drop: `DROP SCHEMA IF EXISTS {schema_name}`,
+  examine_server: `SELECT
+    pg_is_in_recovery() AS standby,
+    current_setting('transaction_read_only') = 'on' AS readonly,
+    current_setting('autovacuum') = 'on' AS autovacuum,
+    pg_notification_queue_usage()::float8 AS notifications,
+    coalesce((
+        SELECT procedure.prosrc LIKE '%''{channel}''%'
+        FROM pg_proc AS procedure JOIN pg_namespace AS place ON place.oid = procedure.pronamespace
+        WHERE procedure.proname = '{function_name}'
+            AND place.nspname = coalesce(nullif('{schema_name}', ''), current_schema())
+        LIMIT 1
+    ), true) AS notifies,
+    coalesce(nullif('{schema_name}', ''), current_schema(), '')::text AS schema,
+    clock_timestamp() AS now`,
+  examine_tables: `SELECT class.relname::text AS name, pg_total_relation_size(class.oid)::float8 AS size,
+    coalesce(stat.n_live_tup, 0)::float8 AS live, coalesce(stat.n_dead_tup, 0)::float8 AS dead,
+    greatest(stat.last_vacuum, stat.last_autovacuum) AS vacuumed,
+    coalesce('autovacuum_enabled=false' = ANY (class.reloptions) OR 'autovacuum_enabled=off' = ANY (class.reloptions), false)
+        AS unvacuumed,
+    class.relpersistence = 'u' AS unlogged
+FROM pg_class AS class
+JOIN pg_namespace AS place ON place.oid = class.relnamespace
+LEFT JOIN pg_stat_all_tables AS stat ON stat.relid = class.oid
+WHERE place.nspname = coalesce(nullif('{schema_name}', ''), current_schema()) AND class.relkind = 'r'
+    AND class.relname IN (
+        '{queue_table_name}', '{queue_table_log_name}', '{statistics_table_name}', '{schedules_table_name}',
+        '{limits_table_name}'
+    )
+ORDER BY class.relname`,
+  examine_snapshots: `SELECT * FROM (
+    SELECT 'session' AS kind, pid::text AS name, extract(epoch FROM clock_timestamp() - xact_start)::float8 AS age,
+        concat_ws(', ', nullif(application_name, ''), usename::text, state) AS about
+    FROM pg_stat_activity
+    WHERE pid <> pg_backend_pid() AND (datname = current_database() OR datname IS NULL)
+        AND (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL) AND backend_type NOT LIKE 'autovacuum%'
+    UNION ALL
+    SELECT 'prepared transaction', gid, extract(epoch FROM clock_timestamp() - prepared)::float8, owner::text
+    FROM pg_prepared_xacts WHERE database = current_database()
+    UNION ALL
+    SELECT 'replication slot', slot_name::text, NULL, CASE WHEN active THEN 'active' ELSE 'inactive' END
+    FROM pg_replication_slots WHERE age(xmin) > 1000000
+) AS holder
+ORDER BY age DESC NULLS LAST
+LIMIT 5`,
+  examine_log: `SELECT
+    (
+        SELECT extract(epoch FROM clock_timestamp() - created) FROM {queue_table_log} ORDER BY id LIMIT 1
+    )::float8 AS oldest,
+    (
+        SELECT count(*) FROM (
+            SELECT 1 FROM {queue_table_log} WHERE NOT aggregated LIMIT $1::int4
+        ) AS pending
+    )::int4 AS pending`,
   job_status: `SELECT wanted.id, coalesce(
     (SELECT status FROM {queue_table} WHERE id = wanted.id),
     (

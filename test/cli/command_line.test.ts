@@ -24,6 +24,7 @@ const COMMANDS = [
   "upgrade",
   "durability",
   "autovac",
+  "doctor",
 ];
 
 const DSN = "postgresql://app:hunter2@127.0.0.1:1/shop";
