@@ -44,11 +44,12 @@ export class QueueManager {
   readonly #claimer: Claimer;
   readonly #attempts: Attempts;
   readonly #heartbeat: Heartbeat;
+  readonly #longestLeaseMs: number;
   #stopping = false;
   /** Whether a shutdown no longer waits for running handlers. */
   #hurried = false;
-  /** When the last claim was sent, on the monotonic clock. */
-  #claimedAt = performance.now();
+  /** When the last claim was sent, or the last look at a lease for all workers, on the monotonic clock. */
+  #lookedAt = performance.now();
   /** Whether the other workers have heard of this one. */
   #seen = false;
   /** Failed claims in a row. */
@@ -63,6 +64,7 @@ export class QueueManager {
     this.#claimer = new Claimer({ queueManagerId, gates: this.#gates, queue, logger });
     this.#attempts = new Attempts({ ...options, ...parts });
     const leases = this.#gates.map((gate) => gate.leaseMs).filter((ms) => ms > 0);
+    this.#longestLeaseMs = Math.max(0, ...leases);
     this.#heartbeat = new Heartbeat({
       timeoutMs: leases.length > 0 ? Math.min(...leases) : 0,
       attempts: () => this.#attempts.all(),
@@ -126,7 +128,7 @@ export class QueueManager {
   async #claim({ limit, startable }: Room): Promise<number> {
     const { acknowledger, entrypoints } = this.#parts;
     await this.#heartbeat.catchUp();
-    this.#claimedAt = performance.now();
+    this.#lookedAt = performance.now();
     const stale = await this.#claimer.takeOver(limit, () => this.#attempts.held());
     await this.#start(stale);
     // Their workers died before they could be stopped.
@@ -168,7 +170,8 @@ export class QueueManager {
         healthCheck,
       );
       this.#claimer.expectTakeOver(staleMs);
-      const nextMs = ready ? 0 : Math.min(dueMs, tokenMs, staleMs);
+      const startMs = ready ? 0 : Math.min(dueMs, tokenMs);
+      const nextMs = Math.min(startMs, staleMs);
 
       if (nextMs <= 0) {
         // Come since the claim: claim again at once. Still there after that: somebody has locked it, so do not spin.
@@ -185,36 +188,53 @@ export class QueueManager {
         return "look";
       }
       if (tell) this.#tellQuiet(nextMs, blocked);
-      tell = false;
-      if (await this.#waitForTurn(nextMs)) return "look";
+      const turn = await this.#waitForTurn(startMs, staleMs, blocked);
+      if (turn === "claim") return "look";
+      // Where a lease should have run out, it has most often been renewed: look before anything is claimed, for all.
+      tell = turn === "lease";
+      if (tell) this.#lookedAt = performance.now();
       healthCheck = listener.healthCheck();
     }
     return "look";
   }
 
-  /** Waits for work and for this worker's turn, at most `dequeueTimeout`. Says whether there may be some. */
-  async #waitForTurn(nextMs: number): Promise<boolean> {
+  /**
+   * Waits for work and for this worker's turn. Gives `"claim"` where a job may be ready, `"lease"` where a lease should have
+   * run out, and `"poll"` after `dequeueTimeout`.
+   */
+  async #waitForTurn(
+    startMs: number,
+    staleMs: number,
+    blocked: boolean,
+  ): Promise<"claim" | "lease" | "poll"> {
     const { fleet, listener, options } = this.#parts;
-    const timeoutAt = performance.now() + options.dequeueTimeoutMs;
-    let nextAt = performance.now() + nextMs;
+    const now = performance.now();
+    let [startAt, leaseAt] = [now + startMs, now + staleMs];
+    // The holder of a seat tells when it frees, or its lease runs out: until then there is no need to poll.
+    let patient = blocked && staleMs < Infinity;
+    const patienceMs = Math.max(options.dequeueTimeoutMs, this.#longestLeaseMs);
     while (!this.#stopping) {
-      const woken = await listener.waitForWork(Math.min(nextAt, timeoutAt) - performance.now());
-      if (!woken && nextAt > timeoutAt) return false;
+      const pollAt = now + (patient ? patienceMs : options.dequeueTimeoutMs);
+      const nextAt = Math.min(startAt, leaseAt);
+      const woken = await listener.waitForWork(Math.min(nextAt, pollAt) - performance.now());
+      if (!woken && nextAt > pollAt) return "poll";
       const turnMs = fleet.turnMs(this.#attempts.running / options.maxConcurrentTasks);
       const quiet = turnMs === 0 ? null : await listener.waitForQuiet(turnMs);
-      if (quiet === null) return true;
+      if (quiet === null) return woken || startAt <= leaseAt ? "claim" : "lease";
       // Another worker has taken what was ready, and says what comes next.
       listener.heedEnds(quiet.blocked);
-      nextAt = performance.now() + (quiet.nextMs ?? Infinity);
+      const nextMs = quiet.nextMs ?? Infinity;
+      [startAt, leaseAt] = [performance.now() + nextMs, Infinity];
+      patient = quiet.blocked && nextMs <= this.#longestLeaseMs;
     }
-    return true;
+    return "claim";
   }
 
   /** Spares other workers a look. If it is lost they look. */
   #tellQuiet(nextMs: number, blocked: boolean): void {
     const { listener, queue, logger } = this.#parts;
     const quiet = { nextMs: Number.isFinite(nextMs) ? nextMs : null, blocked };
-    const event = listener.quietEvent(quiet, this.#claimedAt);
+    const event = listener.quietEvent(quiet, this.#lookedAt);
     if (event === null) return;
     queue.notify(event).catch((error) => logger.debug(`Cannot tell what comes next: ${error}`));
   }

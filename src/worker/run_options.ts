@@ -14,7 +14,8 @@ export interface RunOptions {
   batchSize?: number | "auto" | undefined;
   /**
    * Longest wait between two looks at the queue when no notification comes. Bounds how late a job can start if a
-   * notification is lost.
+   * notification is lost. While jobs wait for the seat of a full limit nothing is sent until the lease of a running one
+   * should have run out, so that `heartbeatTimeout` is the bound.
    *
    * @default {{ seconds: 30 }}
    */

@@ -51,11 +51,14 @@ export async function work(parts: WorkParts): Promise<void> {
     logger,
   });
   let jobs: QueueManager | undefined;
+  const gates = gatesOf(parts.entrypoints, options.heartbeatTimeoutMs);
   const fleet = await Fleet.of({
     queueManagerId,
-    gates: gatesOf(parts.entrypoints, options.heartbeatTimeoutMs),
-    // An idle worker is heard of once in its dequeueTimeout, a busy one when it becomes idle.
-    ttlMs: 2 * options.dequeueTimeoutMs + FLEET_TTL_MS,
+    gates,
+    // An idle worker is heard of once in its dequeueTimeout, or while it waits for a seat in the time of a lease; a busy
+    // one when it becomes idle.
+    ttlMs: 2 * Math.max(options.dequeueTimeoutMs, ...gates.map((gate) => gate.leaseMs)) +
+      FLEET_TTL_MS,
   });
   const listener = new Listener({
     driver,

@@ -66,8 +66,15 @@ interface Pair {
   silent: boolean;
 }
 
-/** Passes bytes to a TCP port of this machine. */
-export async function startTcpProxy(target: { host: string; port: number }): Promise<TcpProxy> {
+/**
+ * Passes bytes to a TCP port of this machine.
+ *
+ * @param watch Is called for each connection, and what it gives for each chunk that the client sends.
+ */
+export async function startTcpProxy(
+  target: { host: string; port: number },
+  watch: () => (chunk: Uint8Array) => void = () => () => {},
+): Promise<TcpProxy> {
   const pairs = new Set<Pair>();
   let delayMs = 0;
   let swallowing = false;
@@ -99,9 +106,11 @@ export async function startTcpProxy(target: { host: string; port: number }): Pro
     const server = connect({ ...target, allowHalfOpen: true });
     const pair: Pair = { client, server, silent: swallowing };
     pairs.add(pair);
+    const see = watch();
     const toClient = new Outlet(client);
     const toServer = new Outlet(server);
     client.on("data", (chunk: Uint8Array) => {
+      see(chunk);
       if (!pair.silent && !springs(pair, chunk)) toServer.write(chunk, delayMs);
     });
     server.on("data", (chunk: Uint8Array) => pair.silent || toClient.write(chunk, delayMs));

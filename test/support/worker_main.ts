@@ -19,7 +19,10 @@ const sql = postgres(dsn, { max: 2, onnotice: () => {} });
 
 // Ends at once.
 pgq.entrypoint("quick", () => {});
-pgq.entrypoint("limited", { concurrencyLimit: options.concurrencyLimit ?? 0 }, () => {});
+// Ends at once, or after as many milliseconds as the payload says.
+pgq.entrypoint("limited", { concurrencyLimit: options.concurrencyLimit ?? 0 }, async (job) => {
+  if (job.payload) await new Promise((resolve) => setTimeout(resolve, Number(text(job.payload))));
+});
 pgq.entrypoint("rated", { requestsPerSecond: options.requestsPerSecond ?? Infinity }, () => {});
 // Writes a row for each run, then takes as many milliseconds as the payload says.
 pgq.entrypoint("work", async (job) => {

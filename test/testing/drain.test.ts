@@ -241,33 +241,6 @@ describe("drain() in the transaction of a test", () => {
     expect(performance.now() - begun).toBeLessThan(3_000);
   });
 
-  test("does not pause before a job that runs again at once, though nothing wakes it", async () => {
-    const { driver } = transaction;
-    let open = 0;
-    let quietSince = performance.now();
-    let quietMs = 0;
-    const pgq = new PgQueuer({
-      ...driver,
-      async query<Row>(sql: string, parameters: readonly (string | number | null)[]) {
-        if (open++ === 0) quietMs += performance.now() - quietSince;
-        try {
-          return await driver.query<Row>(sql, parameters);
-        } finally {
-          if (--open === 0) quietSince = performance.now();
-        }
-      },
-    }, base.names);
-    pgq.entrypoint("work", (job) => {
-      if (job.attempts < 60) throw new RetryRequested();
-    });
-    await transaction.queue.enqueue("work", null);
-
-    await drain(pgq);
-
-    // With a pause before each, as for a job that another session has locked, it would be three seconds at least.
-    expect(quietMs).toBeLessThan(2_000);
-  });
-
   test("ends a job that would run for ever", async () => {
     let runs = 0;
     pgq.entrypoint("work", () => {
