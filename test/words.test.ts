@@ -104,10 +104,18 @@ describe("resolveRunOptions()", () => {
     [{ heartbeatTimeout: 5 }, /0 or at least 100/],
     [{ mode: "once" }, /"continuous", "drain"/],
     [{ signal: {} }, /AbortSignal/],
+    [{ shutdownOnListenerFailure: 1 }, /true or false/],
     [{ batchsize: 1 }, /"batchsize" is not an option/],
   ])("refuses %j", (options, message) => {
     expect(() => resolveRunOptions(options as never)).toThrow(message);
   });
+});
+
+test("shutdownOnListenerFailure does not count in a drain, which ends by itself", () => {
+  const resolved = (mode: "continuous" | "drain") =>
+    resolveRunOptions({ mode, shutdownOnListenerFailure: true }).shutdownOnListenerFailure;
+
+  expect([resolved("continuous"), resolved("drain")]).toEqual([true, false]);
 });
 
 describe("parseEvent()", () => {

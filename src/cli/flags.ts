@@ -90,6 +90,7 @@ interface FlagTypes {
   readonly mode: "continuous" | "drain";
   readonly restartOnFailure: boolean;
   readonly restartDelay: number;
+  readonly shutdownOnListenerFailure: boolean;
   readonly logLevel: LogLevel;
   readonly status: readonly JobStatus[];
   readonly entrypoint: string;
@@ -141,6 +142,7 @@ const SCHEMAS: { readonly [Name in keyof FlagTypes]: z.ZodType<FlagTypes[Name]> 
     return bytes >= 1 && bytes <= 63;
   }, { error: "from 1 to 63 bytes long" }),
   rollback: z.boolean(),
+  shutdownOnListenerFailure: z.boolean(),
   logLevel: z.string()
     .transform((value) => LEVEL_NAMES[value.toLowerCase()] ?? value.toLowerCase())
     .pipe(z.enum(LEVELS, { error: `one of ${LEVELS.join(", ")}` })),

@@ -49,6 +49,10 @@ export const RUN_FLAGS: readonly Flag[] = [
     summary: "wait before the first restart, which doubles up to a minute (default: 5)",
   },
   {
+    flags: "--shutdown-on-listener-failure",
+    summary: "end with an error when notifications cannot be heard (default: listen anew)",
+  },
+  {
     flags: "--log-level <level>",
     summary: "debug, info, warning, error or critical (default: info)",
   },
@@ -65,6 +69,7 @@ export const RUN_FLAG_NAMES = [
   "mode",
   "restartOnFailure",
   "restartDelay",
+  "shutdownOnListenerFailure",
   "logLevel",
 ] as const;
 

@@ -17,6 +17,8 @@ export interface ListenerParts {
   readonly queueTable: string;
   /** Is told which jobs somebody has canceled. */
   readonly onCancel: (jobIds: readonly JobId[]) => void;
+  /** Is told why notifications may have been missed. It listens anew by itself. */
+  readonly onFailure?: (error: Error) => void;
   readonly fleet: Fleet;
   readonly logger: Logger;
 }
@@ -83,6 +85,11 @@ export class Listener {
     const timer = setTimeout(() => {
       this.#echo = undefined;
       this.#parts.logger.warn("Heard nothing of our own health check: listening anew");
+      this.#parts.onFailure?.(
+        new Error(
+          `Cannot go on listening as our own health check must be heard within ${ECHO_TIMEOUT_MS} ms`,
+        ),
+      );
       this.renew();
     }, ECHO_TIMEOUT_MS);
     this.#echo = { id, timer };
@@ -123,6 +130,11 @@ export class Listener {
         return;
       } catch (error) {
         this.#parts.logger.warn(`Cannot listen, trying again: ${error}`);
+        this.#parts.onFailure?.(
+          new Error(`Cannot go on listening as the database must allow it again: ${error}`, {
+            cause: error,
+          }),
+        );
         await new Promise((resolve) => setTimeout(resolve, reconnectDelayMs(failures)));
       }
     }

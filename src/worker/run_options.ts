@@ -1,6 +1,6 @@
 import { type Duration, toMs, toPositiveMs } from "../duration.ts";
 import type { Logger } from "../logger.ts";
-import { abortSignal, integerAtLeast, knownOptions, oneOf } from "../validate.ts";
+import { abortSignal, flag, integerAtLeast, knownOptions, oneOf } from "../validate.ts";
 
 /** Options for {@linkcode PgQueuer.run}. */
 export interface RunOptions {
@@ -52,6 +52,15 @@ export interface RunOptions {
    */
   retention?: Duration | undefined;
   /**
+   * Whether the run stops and rejects when it cannot hear notifications: its own health check did not come back, or
+   * it could not listen again. By default it listens anew and goes on, and looks at the queue every `dequeueTimeout`
+   * meanwhile; this is for those who would rather have a new process, or a new worker by {@linkcode runWorker}. A drain
+   * ends by itself and heeds it not.
+   *
+   * @default {false}
+   */
+  shutdownOnListenerFailure?: boolean | undefined;
+  /**
    * How long to wait for running handlers after a stop. After it their signals abort, and jobs that do not end within a
    * second more are put back in the queue.
    *
@@ -71,6 +80,7 @@ export interface ResolvedRunOptions {
   readonly maxConcurrentTasks: number;
   readonly mode: "continuous" | "drain";
   readonly retentionMs: number;
+  readonly shutdownOnListenerFailure: boolean;
   readonly shutdownTimeoutMs: number;
   readonly signal: AbortSignal | undefined;
 }
@@ -84,6 +94,7 @@ export const RUN_OPTIONS: readonly string[] = [
   "maxConcurrentTasks",
   "mode",
   "retention",
+  "shutdownOnListenerFailure",
   "shutdownTimeout",
   "signal",
 ];
@@ -103,6 +114,7 @@ const MIN_HEARTBEAT_TIMEOUT_MS = 100;
 export function resolveRunOptions(options: RunOptions = {}): ResolvedRunOptions {
   knownOptions("options", options, RUN_OPTIONS);
   const { batchSize = "auto", maxConcurrentTasks = 100 } = options;
+  const mode = oneOf("mode", options.mode ?? "continuous", ["continuous", "drain"]);
   return {
     batchSize: batchSize === "auto"
       ? "auto"
@@ -111,8 +123,10 @@ export function resolveRunOptions(options: RunOptions = {}): ResolvedRunOptions 
     heartbeatTimeoutMs: heartbeatTimeout(options.heartbeatTimeout ?? { seconds: 30 }),
     logger: options.logger,
     maxConcurrentTasks: integerAtLeast("maxConcurrentTasks", maxConcurrentTasks, 1),
-    mode: oneOf("mode", options.mode ?? "continuous", ["continuous", "drain"]),
+    mode,
     retentionMs: toMs("retention", options.retention ?? { days: 30 }),
+    shutdownOnListenerFailure:
+      flag("shutdownOnListenerFailure", options.shutdownOnListenerFailure) && mode === "continuous",
     shutdownTimeoutMs: toMs("shutdownTimeout", options.shutdownTimeout ?? { seconds: 30 }),
     signal: abortSignal("signal", options.signal),
   };

@@ -52,6 +52,9 @@ export async function work(parts: WorkParts): Promise<void> {
   });
   let jobs: QueueManager | undefined;
   const gates = gatesOf(parts.entrypoints, options.heartbeatTimeoutMs);
+  let manager: Manager | undefined;
+  /** Why the run ends although nobody has stopped it. */
+  let deaf: Error | undefined;
   const fleet = await Fleet.of({
     queueManagerId,
     gates,
@@ -65,6 +68,11 @@ export async function work(parts: WorkParts): Promise<void> {
     channel: settings.channel,
     queueTable: settings.queueTable,
     onCancel: (jobIds) => jobs?.cancel(jobIds),
+    onFailure(error) {
+      if (!options.shutdownOnListenerFailure) return;
+      deaf ??= error;
+      manager?.stop();
+    },
     fleet,
     logger,
   });
@@ -97,7 +105,7 @@ export async function work(parts: WorkParts): Promise<void> {
       });
       managers.push(jobs);
     }
-    const manager = together(managers, options.mode);
+    manager = together(managers, options.mode);
     parts.onManager(manager);
     if (stopped()) manager.stop();
     const names = [
@@ -109,6 +117,7 @@ export async function work(parts: WorkParts): Promise<void> {
     await manager.run();
     if (parts.statistics && options.mode === "drain") await aggregator.finish();
     logger.info(`Worker ${queueManagerId} has stopped`);
+    if (deaf !== undefined) throw deaf;
   } finally {
     await aggregator.close();
     await listener.close();

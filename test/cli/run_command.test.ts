@@ -78,6 +78,27 @@ describe("pgq run takes", () => {
   }
 });
 
+test("pgq run hands its flags to the run, durations in milliseconds", async () => {
+  const { code, stdout } = await runPgq([
+    ...["run", "@acme/jobs/worker:main", "--dequeue-timeout", "2.5", "--batch-size", "5"],
+    ...["--heartbeat-timeout", "20", "--max-concurrent-tasks", "7", "--retention", "0"],
+    ...["--shutdown-timeout", "3", "--mode", "Drain", "--shutdown-on-listener-failure"],
+  ], { env: queue.env, cwd: folder });
+
+  const { options } = JSON.parse(stdout);
+  expect({ code, ...options, signal: undefined, logger: undefined }).toEqual({
+    code: 0,
+    dequeueTimeout: 2_500,
+    batchSize: 5,
+    heartbeatTimeout: 20_000,
+    maxConcurrentTasks: 7,
+    retention: 0,
+    shutdownTimeout: 3_000,
+    mode: "drain",
+    shutdownOnListenerFailure: true,
+  });
+}, TIMEOUT_MS);
+
 describe("pgq run says in one line", () => {
   const run = (factory: string, env: Record<string, string> = {}): Promise<Finished> =>
     runPgq(["run", factory, "--log-level", "error"], {
