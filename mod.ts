@@ -24,6 +24,7 @@ export type { MissedFires } from "./src/cron.ts";
 export type { Duration } from "./src/duration.ts";
 export {
   DuplicateJobError,
+  InvalidPayloadError,
   JobCanceledError,
   JobNotFoundError,
   JobTimeoutError,
@@ -48,9 +49,25 @@ export type { QueryFunction } from "./src/clients/query_function.ts";
 export type { Traceback } from "./src/traceback.ts";
 export type { Headers, Job, JobId, JobStatus, Json } from "./src/job.ts";
 export type { Logger } from "./src/logger.ts";
-export type { EnqueueBatchOptions, EnqueueOptions, NewJob, OnConflict } from "./src/new_job.ts";
-export { PgQueuer, type PgQueuerOptions } from "./src/pg_queuer.ts";
-export { type RetryOptions, RetryRequested } from "./src/retry.ts";
+export type {
+  EnqueueableTask,
+  EnqueueBatchOptions,
+  EnqueueOptions,
+  NewJob,
+  OnConflict,
+} from "./src/new_job.ts";
+export { PgQueuer } from "./src/pg_queuer.ts";
+export type { PgQueuerOptions } from "./src/pg_queuer_options.ts";
+export {
+  type Codec,
+  type SchemaIssue,
+  type SchemaResult,
+  type StandardSchema,
+  type Task,
+  task,
+  type TaskDefinition,
+} from "./src/task.ts";
+export { type OnFailure, type RetryOptions, RetryRequested } from "./src/retry.ts";
 export { runWorker, type RunWorkerOptions } from "./src/run_worker.ts";
 export type { Restart } from "./src/supervisor.ts";
 export type {
@@ -72,12 +89,11 @@ export {
   type Settings,
   type SettingsOptions,
 } from "./src/settings.ts";
-export type { OnFailure } from "./src/worker/acknowledger.ts";
 export {
   CompletionWatcher,
   type CompletionWatcherOptions,
   type EndedStatus,
   type WaitOptions,
 } from "./src/worker/completion_watcher.ts";
-export type { Handler, JobContext } from "./src/worker/run_job.ts";
+export type { Handler, JobContext, TaskHandler } from "./src/worker/run_job.ts";
 export type { RunOptions } from "./src/worker/run_options.ts";

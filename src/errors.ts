@@ -92,3 +92,15 @@ export class JobTimeoutError extends PgQueuerError {
     super(`Cannot go on with job ${jobId} as it took longer than ${timeoutMs} ms`);
   }
 }
+
+/**
+ * Outcome of an attempt whose payload the task cannot read, as another version wrote it for instance. The job is held,
+ * whatever its entrypoint says: another attempt would fail the same way.
+ */
+export class InvalidPayloadError extends PgQueuerError {
+  override readonly name = "InvalidPayloadError";
+
+  constructor(task: string, why: string, options?: ErrorOptions) {
+    super(`Cannot run task "${task}" as its payload must fit the schema: ${why}`, options);
+  }
+}

@@ -55,6 +55,17 @@ export interface NewJob {
   headers?: Headers | null | undefined;
 }
 
+/** What {@linkcode Queries.enqueueTask} needs of a task. */
+export interface EnqueueableTask<Input> {
+  readonly name: string;
+  /**
+   * Checks a value and gives the payload.
+   *
+   * @throws {TypeError} If the value does not fit the schema, with the path of what does not.
+   */
+  encode(value: Input): Promise<Uint8Array>;
+}
+
 /** A job that has passed every check, as the statement takes it. */
 export interface CheckedJob {
   readonly entrypoint: string;
@@ -151,6 +162,24 @@ export function checkJob(job: NewJob, suffix = ""): CheckedJob {
     dedupeKey: dedupeKey === null ? null : indexedText(`dedupeKey${suffix}`, dedupeKey),
     headers: headers === null ? null : checkHeaders(`headers${suffix}`, headers),
   };
+}
+
+/**
+ * Checks one job that is given by its parts.
+ *
+ * @throws {TypeError} If a value is of the wrong kind.
+ * @throws {RangeError} If a value is out of range.
+ */
+export function checkSingle(
+  entrypoint: unknown,
+  payload: unknown,
+  options: EnqueueOptions,
+): { readonly job: CheckedJob; readonly onConflict: OnConflict } {
+  const known = ["priority", "executeAfter", "dedupeKey", "headers", "onConflict"];
+  knownOptions("options", options, known);
+  const { onConflict, ...rest } = options;
+  const job = checkJob({ ...rest, entrypoint, payload } as NewJob);
+  return { job, onConflict: checkOnConflict(onConflict) };
 }
 
 /** Checks the jobs of a batch, whose keys must differ under `"update_priority"`: each row can be raised only once. */

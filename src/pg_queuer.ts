@@ -1,5 +1,6 @@
 import type { Driver } from "./driver.ts";
 import { type Logger, silentLogger } from "./logger.ts";
+import type { PgQueuerOptions } from "./pg_queuer_options.ts";
 import { Queries } from "./queries/queries.ts";
 import {
   addSchedule,
@@ -7,27 +8,15 @@ import {
   type ScheduleHandler,
   type ScheduleOptions,
 } from "./schedule.ts";
-import { resolveSettings, type Settings, type SettingsOptions } from "./settings.ts";
+import { resolveSettings, type Settings } from "./settings.ts";
+import type { Task } from "./task.ts";
 import { nonEmptyText, shown } from "./validate.ts";
 import { type Entrypoint, type EntrypointOptions, resolveEntrypoint } from "./worker/entrypoint.ts";
-import type { Handler } from "./worker/run_job.ts";
+import type { Handler, TaskHandler } from "./worker/run_job.ts";
 import { resolveRunOptions, type RunOptions } from "./worker/run_options.ts";
 import type { Manager } from "./worker/together.ts";
 import { work, type WorkParts } from "./worker/work.ts";
 import { type Duration, toMs } from "./duration.ts";
-
-/** Options for {@linkcode PgQueuer}. */
-export interface PgQueuerOptions<Resources = unknown> extends SettingsOptions {
-  /** Where the worker writes what it does. `console` fits. @default nowhere */
-  logger?: Logger | undefined;
-  /**
-   * What handlers share, such as a pool, an HTTP client or a cache: `context.resources` in each of them, as it stands
-   * here. Whoever made it closes it, after the run: a factory that is an async generator does so after its `yield`.
-   *
-   * @default {undefined}
-   */
-  resources?: Resources | undefined;
-}
 
 /**
  * A worker: claims jobs and runs the handler of their entrypoint. `Resources` is the type of the option `resources`; a
@@ -115,13 +104,7 @@ export class PgQueuer<Resources = unknown> implements AsyncDisposable {
    * @throws {RangeError} If the name is empty or has a handler already.
    */
   entrypoint(name: string, handler: Handler<Resources>): void;
-  /**
-   * Registers the handler of an entrypoint.
-   *
-   * @param name Jobs enqueued under this name run it.
-   * @param options How its jobs are run.
-   * @param handler Runs one attempt of a job.
-   */
+  /** The same with options that say how its jobs are run. */
   entrypoint(name: string, options: EntrypointOptions, handler: Handler<Resources>): void;
   entrypoint(
     name: string,
@@ -148,6 +131,31 @@ export class PgQueuer<Resources = unknown> implements AsyncDisposable {
       );
     }
     this.#entrypoints.set(name, entrypoint);
+  }
+
+  /**
+   * Registers the handler of a task: an entrypoint that gets its input read and checked. A job whose payload does not fit
+   * is held with the reason and not tried again.
+   *
+   * @param task What {@linkcode task} gave.
+   * @param handler Runs one attempt with the task's input.
+   * @throws {TypeError} If an argument is of the wrong kind.
+   * @throws {RangeError} If the task's name has a handler already.
+   */
+  register<Input, Output>(
+    task: Task<Input, Output>,
+    handler: TaskHandler<NoInfer<Output>, Resources>,
+  ): void {
+    if (typeof task?.decode !== "function" || typeof handler !== "function") {
+      throw new TypeError(
+        `Cannot register a task as it takes what task() gave and a handler: current values are ${
+          shown(task)
+        } and ${shown(handler)}`,
+      );
+    }
+    this.entrypoint(task.name, task.options, async (job, context) => {
+      await handler(await task.decode(job.payload), job, context);
+    });
   }
 
   /**

@@ -1,5 +1,5 @@
 import { type Duration, toMs } from "./duration.ts";
-import { PgQueuerError } from "./errors.ts";
+import { InvalidPayloadError, PgQueuerError } from "./errors.ts";
 import { integerAtLeast, knownOptions } from "./validate.ts";
 
 /**
@@ -100,6 +100,16 @@ export function retryDelayMs(
   return delayMs * (1 - policy.jitter * random);
 }
 
+/** What becomes of a job whose last attempt failed. */
+export type OnFailure = "delete" | "hold";
+
+/** What an entrypoint says about attempts that failed. */
+export interface FailurePolicy {
+  readonly onFailure: OnFailure;
+  /** `null`: no attempt but those that the handler asks for. */
+  readonly retry: RetryPolicy | null;
+}
+
 /** What becomes of a job whose attempt threw. */
 export interface AfterFailure {
   /** How long to wait before the next attempt; `null` if there is none. */
@@ -108,6 +118,8 @@ export interface AfterFailure {
   readonly reason: string | null;
   /** What to tell as the cause. */
   readonly thrown: unknown;
+  /** Whether it is kept, if there is no next attempt. */
+  readonly held: boolean;
 }
 
 /**
@@ -118,17 +130,19 @@ export interface AfterFailure {
 export function afterFailure(
   error: unknown,
   attempts: number,
-  policy: RetryPolicy | null,
+  { retry, onFailure }: FailurePolicy,
 ): AfterFailure {
+  const given = { delayMs: null, reason: null, thrown: error, held: onFailure === "hold" };
   if (error instanceof RetryRequested) {
-    return { delayMs: error.delayMs, reason: error.reason, thrown: error };
+    return { ...given, delayMs: error.delayMs, reason: error.reason };
   }
-  if (policy === null) return { delayMs: null, reason: null, thrown: error };
+  if (error instanceof InvalidPayloadError) return { ...given, held: true };
+  if (retry === null) return given;
   try {
-    return { delayMs: retryDelayMs(policy, error, attempts), reason: null, thrown: error };
+    return { ...given, delayMs: retryDelayMs(retry, error, attempts) };
   } catch (decideError) {
     // The caller's own function: without its answer the job has failed, and the log says why.
-    return { delayMs: null, reason: null, thrown: decideError };
+    return { ...given, thrown: decideError };
   }
 }
 

@@ -37,7 +37,15 @@ const LAYERS:
     [3, "queries", /^src\/queries\//],
     [4, "worker", /^src\/worker\//],
     [5, "what users hold", [
-      ...["pg_queuer", "get_queue", "run_worker", "supervisor", "worker_factory"]
+      ...[
+        "pg_queuer",
+        "pg_queuer_options",
+        "get_queue",
+        "run_worker",
+        "supervisor",
+        "task",
+        "worker_factory",
+      ]
         .map((name) => `src/${name}.ts`),
       "mod.ts",
     ]],

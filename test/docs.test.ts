@@ -112,6 +112,7 @@ test("every block of the README runs", async () => {
     "enqueue.ts",
     "limits.ts",
     "service.ts",
+    "typed.ts",
     "resources.ts",
     "follow.ts",
     "schedules.ts",
@@ -134,6 +135,7 @@ test("every block of the README runs", async () => {
   }`;
   const enqueued = await succeed(join(folder, "enqueue.ts"));
   await succeed(join(root, "cli.ts"), ["run", `${folder}/limits.ts:main`, "--mode", "drain"]);
+  const typed = await succeed(join(folder, "typed.ts"));
   const followed = await succeed(join(folder, "follow.ts"));
   await succeed(join(root, "cli.ts"), ["run", `${folder}/schedules.ts:main`, "--mode", "drain"]);
   const log = await queue.log();
@@ -143,8 +145,10 @@ test("every block of the README runs", async () => {
 
   expect(articles).toMatchObject([{ status: "indexed" }]);
   expect(enqueued).toMatch(/\d+ \[ ?\d+, \d+ ?\]/);
+  expect(typed).toContain("https://example.com/a.png at 640");
+  expect(typed).toContain("hello Ada, says job");
   expect(followed).toContain("0 run again, 0 stay");
-  expect(log.filter((row) => row.status === "successful")).toHaveLength(2);
+  expect(log.filter((row) => row.status === "successful")).toHaveLength(4);
   expect(await queue.log()).toEqual([]);
 }, 120_000);
 

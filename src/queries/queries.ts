@@ -2,9 +2,10 @@ import type { Driver, Executor } from "../driver.ts";
 import { type Duration, toMs } from "../duration.ts";
 import { checkIds, type JobId, type JobStatus } from "../job.ts";
 import {
-  checkJob,
   checkJobs,
   checkOnConflict,
+  checkSingle,
+  type EnqueueableTask,
   type EnqueueBatchOptions,
   type EnqueueOptions,
   type NewJob,
@@ -27,9 +28,6 @@ import {
 import { QueueStore } from "./queue.ts";
 import { requeue } from "./requeue.ts";
 import { type InstallResult, schemaOf } from "./schema.ts";
-
-/** Statements in which a cancel may find a job that changes at the same instant. */
-const CANCEL_ROUNDS = 3;
 
 /**
  * What producers and operators call. Made from a driver it works outside transactions; {@linkcode getQueue} makes one
@@ -121,20 +119,8 @@ export class Queries {
       const { onConflict, ...columns } = options;
       return await this.enqueueMany(spreadBatch(entrypoint, payload, columns), { onConflict });
     }
-    knownOptions("options", options, [
-      "priority",
-      "executeAfter",
-      "dedupeKey",
-      "headers",
-      "onConflict",
-    ]);
-    const { onConflict, ...job } = options as EnqueueOptions;
-    const checked = checkJob({
-      ...job,
-      entrypoint: entrypoint as string,
-      payload: payload as Uint8Array | null | undefined,
-    });
-    return await this.#enqueuer.one(checked, checkOnConflict(onConflict));
+    const checked = checkSingle(entrypoint, payload, options as EnqueueOptions);
+    return await this.#enqueuer.one(checked.job, checked.onConflict);
   }
 
   /**
@@ -143,10 +129,7 @@ export class Queries {
    * @param jobs The jobs, each with its own options.
    * @param options What to do about dedupe keys that are in use.
    * @returns Ids in the order of the jobs, `null` for one that was dropped as a duplicate.
-   * @throws {TypeError} If a value is of the wrong kind. Nothing was sent.
-   * @throws {RangeError} If a value is out of range. Nothing was sent.
-   * @throws {DuplicateJobError} If a dedupe key is in use and `onConflict` is `"raise"`.
-   * @throws {SchemaError} If the tables are missing or may not be written.
+   * @throws What {@linkcode Queries.enqueue} throws. Then no job is stored.
    */
   async enqueueMany(
     jobs: readonly NewJob[],
@@ -155,6 +138,23 @@ export class Queries {
     knownOptions("options", options, ["onConflict"]);
     const onConflict = checkOnConflict(options.onConflict);
     return await this.#enqueuer.many(checkJobs(jobs, onConflict), onConflict);
+  }
+
+  /**
+   * Adds one job of a task: checks the value, writes it as the task says, and enqueues it.
+   *
+   * @param task What {@linkcode task} gave.
+   * @param value Its input.
+   * @param options As for {@linkcode Queries.enqueue}.
+   * @returns The job's id, or `null` if it was dropped as a duplicate.
+   * @throws {TypeError} If the value does not fit the task's schema, with the path of what does not. Nothing was sent.
+   */
+  async enqueueTask<Input>(
+    task: EnqueueableTask<Input>,
+    value: NoInfer<Input>,
+    options?: EnqueueOptions,
+  ): Promise<JobId | null> {
+    return await this.enqueue(task.name, await task.encode(value), options);
   }
 
   /**
@@ -167,7 +167,7 @@ export class Queries {
    * @throws {SchemaError} If the tables are missing or may not be written.
    */
   async cancel(jobIds: readonly JobId[]): Promise<JobId[]> {
-    return await cancel(this.#queue, checkIds(jobIds), CANCEL_ROUNDS, this.#settings);
+    return await cancel(this.#queue, checkIds(jobIds), this.#settings);
   }
 
   /**

@@ -2,9 +2,8 @@ import type { Duration } from "../duration.ts";
 import { JobCanceledError, PgQueuerError } from "../errors.ts";
 import type { Job } from "../job.ts";
 import { type Logger, silentLogger } from "../logger.ts";
-import { afterFailure, type RetryOptions } from "../retry.ts";
+import { afterFailure, type OnFailure, type RetryOptions } from "../retry.ts";
 import { knownOptions, shown } from "../validate.ts";
-import type { OnFailure } from "../worker/acknowledger.ts";
 import { Attempt } from "../worker/attempt.ts";
 import { type Entrypoint, resolveEntrypoint } from "../worker/entrypoint.ts";
 import { momentNow } from "../worker/moment.ts";
@@ -133,9 +132,9 @@ function reasonOf(signal: AbortSignal, job: Job): Error {
   return signal.reason instanceof PgQueuerError ? signal.reason : new JobCanceledError(job.id);
 }
 
-function resultOf(outcome: Outcome, job: Job, { retry, onFailure }: Entrypoint): JobResult {
+function resultOf(outcome: Outcome, job: Job, policy: Entrypoint): JobResult {
   if (outcome.status !== "exception") return outcome;
-  const { delayMs, reason, thrown } = afterFailure(outcome.error, job.attempts, retry);
+  const { delayMs, reason, thrown, held } = afterFailure(outcome.error, job.attempts, policy);
   if (delayMs !== null) return { status: "retry", delayMs, reason, error: thrown };
-  return { status: onFailure === "hold" ? "failed" : "exception", error: thrown };
+  return { status: held ? "failed" : "exception", error: thrown };
 }

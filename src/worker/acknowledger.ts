@@ -1,20 +1,10 @@
 import type { Job, JobId } from "../job.ts";
 import type { Logger } from "../logger.ts";
 import type { Failure, QueueStore, Retry } from "../queries/queue.ts";
-import { afterFailure, type RetryPolicy } from "../retry.ts";
+import { afterFailure, type FailurePolicy } from "../retry.ts";
 import { retryTracebackOf, tracebackOf } from "../traceback.ts";
 import { FlushBuffer } from "./flush_buffer.ts";
 import type { Outcome } from "./run_job.ts";
-
-/** What becomes of a job whose attempt threw. */
-export type OnFailure = "delete" | "hold";
-
-/** What an entrypoint says about attempts that failed. */
-export interface FailurePolicy {
-  readonly onFailure: OnFailure;
-  /** `null`: no attempt but those that the handler asks for. */
-  readonly retry: RetryPolicy | null;
-}
 
 /** Stores outcomes: the one place where an outcome becomes SQL. Every statement is fenced by the queue manager's id. */
 export class Acknowledger {
@@ -61,13 +51,13 @@ export class Acknowledger {
     }
   }
 
-  #storeFailure(job: Job, error: unknown, { onFailure, retry }: FailurePolicy): Promise<void> {
-    const { delayMs, reason, thrown } = afterFailure(error, job.attempts, retry);
+  #storeFailure(job: Job, error: unknown, policy: FailurePolicy): Promise<void> {
+    const { delayMs, reason, thrown, held } = afterFailure(error, job.attempts, policy);
     if (delayMs !== null) {
       const traceback = retryTracebackOf(error, job, delayMs, reason);
       return this.#retries.add({ jobId: job.id, delayMs, traceback });
     }
-    const buffer = onFailure === "hold" ? this.#holdings : this.#failures;
+    const buffer = held ? this.#holdings : this.#failures;
     return buffer.add({ jobId: job.id, traceback: tracebackOf(thrown, job) });
   }
 

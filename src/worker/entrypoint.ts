@@ -1,8 +1,7 @@
 import { type Duration, toMs } from "../duration.ts";
 import type { Gate } from "../queries/queue.ts";
-import { resolveRetry, type RetryOptions, type RetryPolicy } from "../retry.ts";
+import { type OnFailure, resolveRetry, type RetryOptions, type RetryPolicy } from "../retry.ts";
 import { integerAtLeast, knownOptions, oneOf, shown } from "../validate.ts";
-import type { OnFailure } from "./acknowledger.ts";
 import type { Handler } from "./run_job.ts";
 
 /** Options for {@linkcode PgQueuer.entrypoint}. Declare the same limits in every worker of a fleet. */

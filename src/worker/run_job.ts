@@ -25,6 +25,13 @@ export type Handler<Resources = unknown> = (
   context: JobContext<Resources>,
 ) => Promise<void> | void;
 
+/** Runs one attempt of a task, with its input read and checked. As for {@linkcode Handler} it may run more than once. */
+export type TaskHandler<Value, Resources = unknown> = (
+  value: Value,
+  job: Job,
+  context: JobContext<Resources>,
+) => Promise<void> | void;
+
 /** How one attempt ended. Each variant has exactly one place that stores it. */
 export type Outcome =
   | { readonly status: "successful" }
