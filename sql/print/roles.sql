@@ -65,6 +65,6 @@ GRANT USAGE ON SEQUENCE {queue_table}_id_seq, {statistics_table}_id_seq, {schedu
 --   {role}     name of the role
 --   {schema}   schema of the tables
 GRANT USAGE ON SCHEMA {schema} TO {role};
-GRANT SELECT ON {queue_table}, {queue_table_log}, {statistics_table}, {schedules_table}, {limits_table} TO {role};
+GRANT SELECT ON {queue_table}, {queue_table_log}, {statistics_table}, {schedules_table} TO {role};
 -- Without this, idle workers and who holds snapshots are not seen:
 -- GRANT pg_read_all_stats TO {role};

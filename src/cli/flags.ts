@@ -105,6 +105,7 @@ interface FlagTypes {
   readonly remove: readonly string[];
   readonly channel: string;
   readonly rollback: boolean;
+  readonly role: string;
 }
 
 /** What the text behind each flag must be. */
@@ -143,6 +144,9 @@ const SCHEMAS: { readonly [Name in keyof FlagTypes]: z.ZodType<FlagTypes[Name]> 
   }, { error: "from 1 to 63 bytes long" }),
   rollback: z.boolean(),
   shutdownOnListenerFailure: z.boolean(),
+  role: z.string().regex(/^(?!pg_)[a-z_][a-z0-9_]{0,62}$/, {
+    error: "a plain SQL identifier in lower case that does not begin with pg_",
+  }),
   logLevel: z.string()
     .transform((value) => LEVEL_NAMES[value.toLowerCase()] ?? value.toLowerCase())
     .pipe(z.enum(LEVELS, { error: `one of ${LEVELS.join(", ")}` })),

@@ -5,6 +5,7 @@ import { cancel, requeue } from "./change_commands.ts";
 import { readCommandLine } from "./commander.ts";
 import { dev } from "./dev_command.ts";
 import { doctor } from "./doctor_command.ts";
+import { grants } from "./grants_command.ts";
 import { failed, ls } from "./list_commands.ts";
 import { listen } from "./listen_command.ts";
 import { autovac, durability } from "./maintenance_commands.ts";
@@ -27,6 +28,7 @@ const COMMANDS: readonly Command[] = [
   verify,
   durability,
   autovac,
+  grants,
   sql,
   run,
   dev,

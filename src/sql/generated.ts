@@ -624,7 +624,7 @@ GRANT SELECT, INSERT, UPDATE ON {limits_table} TO {role};
 GRANT USAGE ON SEQUENCE {queue_table}_id_seq, {statistics_table}_id_seq, {schedules_table}_id_seq TO {role};`,
   grant_read: `-- Look: ls, show, failed, status, schedules, doctor and dashboard, payloads included.
 GRANT USAGE ON SCHEMA {schema} TO {role};
-GRANT SELECT ON {queue_table}, {queue_table_log}, {statistics_table}, {schedules_table}, {limits_table} TO {role};
+GRANT SELECT ON {queue_table}, {queue_table_log}, {statistics_table}, {schedules_table} TO {role};
 -- Without this, idle workers and who holds snapshots are not seen:
 -- GRANT pg_read_all_stats TO {role};`,
 };

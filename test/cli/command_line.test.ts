@@ -25,6 +25,7 @@ const COMMANDS = [
   "durability",
   "autovac",
   "doctor",
+  "grants",
 ];
 
 const DSN = "postgresql://app:hunter2@127.0.0.1:1/shop";
@@ -113,6 +114,10 @@ describe("a wrong command line ends with code 2 and says", () => {
     [["sql", "upgrade", "--no-create-schema"], 'Cannot use "--create-schema" with'],
     [["sql", "install", "durable"], "pgq sql install takes no level"],
     [["sql", "durability"], "one of volatile, balanced, durable: it is missing"],
+    [["grants", "admin"], 'one of migrate, produce, work, read: current value is "admin"'],
+    [["grants", "--role", "web"], 'Cannot use "--role" as 4 tasks need a role each'],
+    [["grants", "read", "--role", "a b"], "a plain SQL identifier in lower case"],
+    [["grants", "read", "--role", "pg_me"], "does not begin with pg_"],
     [["durability", "fast"], 'durable: current value is "fast"'],
     [["durability"], 'missing required argument "level"'],
     [["autovac", "--rolback"], 'did you mean "--rollback"?'],
