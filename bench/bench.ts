@@ -105,10 +105,15 @@ export class Bench {
     return this.contenders.find(({ name }) => name === OURS)!;
   }
 
-  /** Ours, and each peer at its best settings, or those of them that are on PostgreSQL. */
+  /**
+   * Ours, and each peer at its best settings, or those of them that are on PostgreSQL: of the latter, a quick run leaves
+   * out the Python project.
+   */
   best(only: "all" | "postgres" = "all"): Contender[] {
-    return this.contenders.filter(({ name, tuned, peer }) =>
-      (tuned || name === OURS) && (only === "all" || peer.tables !== undefined)
+    const best = this.contenders.filter(({ name, tuned }) => tuned || name === OURS);
+    if (only === "all") return best;
+    return best.filter(({ peer, runtime }) =>
+      peer.tables !== undefined && !(this.options.quick && runtime === "python")
     );
   }
 

@@ -36,8 +36,11 @@ function commandLine(runtime: Runtime, file: string): [string, string[]] {
   const bin = (name: string): string => join(ROOT, "node_modules", ".bin", name);
   switch (runtime) {
     case "node": {
+      const program = nodeProgram();
+      // The one of bench/package.json runs TypeScript by itself.
+      if (program !== process.execPath) return [program, [path]];
       const tsx = join(ROOT, "node_modules", "tsx", "dist", "loader.mjs");
-      return [nodeProgram(), ["--import", tsx, path]];
+      return [program, ["--import", tsx, path]];
     }
     case "deno":
       return [bin("deno"), ["run", "-A", path]];

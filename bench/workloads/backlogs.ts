@@ -45,6 +45,7 @@ const deferred: Workload = {
 const due: Workload = {
   ...base,
   name: "due",
+  inQuick: false,
   title: "first 50k of 1,000,000 deferred to the same moment",
   parameters: (bench) => ({ due: bench.scaled(1_000_000, 10_000), jobs: measured(bench) }),
   measure: (bench, contender) =>

@@ -44,6 +44,7 @@ const SLOW_JOBS = SLOW_WORKERS * SLOW_CONCURRENCY * SLOW_WAVES;
 /** No worker may hold jobs that another one could start. */
 const slow5s: Workload = {
   name: "slow-5s",
+  inQuick: false,
   title: "handlers of 5 s, 25 at a time in each of 4 workers: share of the ideal rate",
   figure: "idealPercent",
   unit: "%",
@@ -113,6 +114,8 @@ const mix: Workload = {
 function payload(label: string, bytes: number, jobs: number, batch: number): Workload {
   return {
     name: `payload-${label}`,
+    // The drain has small ones, too.
+    inQuick: bytes === 1_000_000,
     title: `drain with payloads of ${label}`,
     figure: "jobsPerSecond",
     unit: "jobs/s",
@@ -154,6 +157,7 @@ const runtimes: Workload = {
 /** Which of our tables survive a crash of the server. */
 const durability: Workload = {
   name: "durability",
+  inQuick: false,
   title: "drain at each level of durability",
   figure: "jobsPerSecond",
   unit: "jobs/s",
@@ -179,6 +183,7 @@ const WARM_SHARE = 0.2;
 /** A worker must run for ever. */
 const memory: Workload = {
   name: "memory",
+  inQuick: false,
   title: "memory of a worker over 1,000,000 jobs: growth after the first fifth",
   figure: "growthPercent",
   unit: "%",

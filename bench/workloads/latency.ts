@@ -6,10 +6,11 @@ import { PeerProcess } from "../process.ts";
 import { quantile } from "../summary.ts";
 
 const JOBS = 1_000;
+const LEAST = 100;
 /** Long enough for the worker to wait again, short enough for many samples. */
 const PAUSE_MS = 20;
 /** Jobs that are not counted: the first ones are compiled, planned and connected. */
-const WARM_UP = 50;
+const WARM_UP = 20;
 const TIMEOUT_MS = 120_000;
 
 export const latency: Workload = {
@@ -18,13 +19,13 @@ export const latency: Workload = {
   figure: "callP50",
   unit: "ms",
   better: "less",
-  parameters: (bench) => ({ jobs: bench.scaled(JOBS, 150), pauseMs: PAUSE_MS }),
+  parameters: (bench) => ({ jobs: bench.scaled(JOBS, LEAST), pauseMs: PAUSE_MS }),
   contenders: (bench) => bench.best(),
   measure,
 };
 
 async function measure(bench: Bench, contender: Contender): Promise<Sample> {
-  const count = bench.scaled(JOBS, 150) + WARM_UP;
+  const count = bench.scaled(JOBS, LEAST) + WARM_UP;
   const { peer, tuned } = contender;
   const place = await bench.open(contender, { parts: [], variant: "notify" });
   const common = { dsn: place.dsn, tuned } as const;
