@@ -190,7 +190,13 @@ export async function checkHoldings(
     if (found[name] === null || wanted[name] === null || found[name] === wanted[name]) continue;
     problems.push(`${found[name]} jobs are ${name}, not ${wanted[name]}`);
   }
-  const more = await contender.peer.tables?.check?.(place.sql!, wanted.done ?? 0, wanted.total);
+  const { done, total } = wanted;
+  const more = await contender.peer.tables?.check?.(
+    place.sql!,
+    done ?? 0,
+    total,
+    contender.variant,
+  );
   return {
     problems: problems.concat(more?.problems ?? []),
     figures: more?.figures ?? {},

@@ -7,7 +7,7 @@ import {
   openWorkerDriver,
   PgQueuer,
   Queries,
-  type QueriesOptions,
+  type SettingsOptions,
 } from "../../mod.ts";
 import {
   bytesPayload,
@@ -68,18 +68,22 @@ async function withQueries(
 ): Promise<void> {
   const sql = postgres(task.dsn, { max: connections, onnotice: () => {} });
   await sql`select 1`;
-  await run(new Queries(fromPostgresJs(sql), settings()));
+  const queries = new Queries(fromPostgresJs(sql), {
+    ...settings(),
+    ...(task.variant === "alone" ? { coalesce: false } : {}),
+  });
+  await run(queries);
   await sql.end();
 }
 
-/** What a variant changes about the tables. */
-function settings(): QueriesOptions {
+/** What a variant changes about the tables and what is written to them. */
+function settings(): SettingsOptions {
   switch (task.variant) {
-    case "alone":
-      return { coalesce: false };
     case "balanced":
     case "volatile":
       return { durability: task.variant };
+    case "terminal":
+      return { log: "terminal" };
     default:
       return {};
   }
@@ -114,7 +118,7 @@ async function work(): Promise<void> {
     warn: (line: string) => console.error(line),
     error: (line: string) => console.error(line),
   };
-  const pgq = new PgQueuer(driver, { logger });
+  const pgq = new PgQueuer(driver, { ...settings(), logger });
   for (let index = 0; index < task.entrypoints; index++) {
     const isLimited = index < task.limited;
     pgq.entrypoint(entrypointOf(task, index), isLimited ? LIMITS[index]! : {}, async (job) => {

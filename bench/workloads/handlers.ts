@@ -177,6 +177,26 @@ const durability: Workload = {
     }),
 };
 
+/** How much the log says of each job. */
+const logLevels: Workload = {
+  name: "log-levels",
+  title: "drain at each level of the log",
+  figure: "jobsPerSecond",
+  unit: "jobs/s",
+  better: "more",
+  parameters: (bench) => ({ jobs: bench.scaled(200_000, 5_000) }),
+  contenders: (bench) => [
+    bench.ours,
+    variantOf(bench.ours, ", log: terminal", { variant: "terminal" }),
+  ],
+  measure: (bench, contender) =>
+    drain(bench, contender, {
+      filling: { parts: [ready(bench.scaled(200_000, 5_000))] },
+      workers: 1,
+      limitMs: LIMIT_MS,
+    }),
+};
+
 /** Share of the run after which memory must not grow any more. */
 const WARM_SHARE = 0.2;
 
@@ -217,5 +237,6 @@ export const handlers: readonly Workload[] = [
   payload("1MB", 1_000_000, 1_000, 8),
   runtimes,
   durability,
+  logLevels,
   memory,
 ];
