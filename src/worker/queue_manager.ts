@@ -165,6 +165,8 @@ export class QueueManager {
     while (!this.#stopping) {
       // Already now: a seat that frees between the look and its answer would not be heard of.
       listener.heedEnds(this.#claimer.limited);
+      // Likewise: what is put back between the look and its answer is not in it.
+      const settled = this.#attempts.size === 0;
       const { ready, blocked, dueMs, tokenMs, staleMs } = await queue.lookAhead(
         this.#gates,
         healthCheck,
@@ -182,7 +184,7 @@ export class QueueManager {
       // The end of a job is news only to who waits for its seat.
       listener.heedEnds(blocked);
       if (drain && !blocked) {
-        if (this.#attempts.size === 0 && tokenMs === Infinity) return "drained";
+        if (settled && tokenMs === Infinity) return "drained";
         // A running handler may enqueue more, so look again when one has ended.
         await this.#attempts.wait(Math.min(options.dequeueTimeoutMs, nextMs));
         return "look";
