@@ -60,6 +60,22 @@ describe("drain() in the transaction of a test", () => {
     expect(await base.log()).toEqual([]);
   });
 
+  test("takes the transaction as a resource, so that what handlers write is rolled back too", async () => {
+    const { tx, driver, queue } = transaction;
+    const pgq = new PgQueuer(driver, { ...base.names, resources: { sql: tx } });
+    const table = `${base.names.schema}.written`;
+    pgq.entrypoint("write", async (job, { resources: { sql } }) => {
+      await sql`create table ${sql(table)} as select ${job.id}::int as job`;
+    });
+    const id = await queue.enqueue("write", null);
+
+    expect((await drain(pgq)).successful).toBe(1);
+
+    expect(await tx`select job from ${tx(table)}`).toEqual([{ job: id }]);
+    await transaction.rollBack();
+    expect(await base.sql`select to_regclass(${table}) as found`).toEqual([{ found: null }]);
+  });
+
   test("runs one job after another", async () => {
     let running = 0;
     let most = 0;
