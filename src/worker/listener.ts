@@ -42,6 +42,8 @@ export class Listener {
   /** The health check under way: its id, and what runs when it is not heard. */
   #echo: { readonly id: string; readonly timer: ReturnType<typeof setTimeout> } | undefined;
   #renewing: Promise<void> | undefined;
+  /** Whether anything has been heard since listening began. Behind a pool nothing ever is. */
+  #hears = false;
   /** Whether the end of a job is news. */
   #heedsEnds = false;
   #closed = false;
@@ -55,6 +57,11 @@ export class Listener {
     await this.#subscribe();
     // The first claim looks at the queue anyway.
     this.#wake.clear();
+  }
+
+  /** Whether a notification would be heard, as far as is known. */
+  get hears(): boolean {
+    return this.#hears;
   }
 
   /** Waits for a notification of new work, at most `timeoutMs`. Says whether one came. */
@@ -84,6 +91,7 @@ export class Listener {
     const id = crypto.randomUUID();
     const timer = setTimeout(() => {
       this.#echo = undefined;
+      this.#hears = false;
       this.#parts.logger.warn("Heard nothing of our own health check: listening anew");
       this.#parts.onFailure?.(
         new Error(
@@ -145,11 +153,15 @@ export class Listener {
     const current = (): boolean => generation === this.#generation;
     const subscription = await this.#parts.driver.listen(this.#parts.channel, {
       onPayload: (payload) => {
-        if (current()) this.#hear(payload);
+        if (!current()) return;
+        this.#hears = true;
+        this.#hear(payload);
       },
       // Also after a lost connection: what was sent meanwhile was not heard, so look once.
       onListening: () => {
-        if (current()) this.#wake.set();
+        if (!current()) return;
+        this.#hears = false;
+        this.#wake.set();
       },
     });
     if (current()) this.#subscription = subscription;

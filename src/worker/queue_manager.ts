@@ -212,14 +212,18 @@ export class QueueManager {
     const { fleet, listener, options } = this.#parts;
     const now = performance.now();
     let [startAt, leaseAt] = [now + startMs, now + staleMs];
-    // The holder of a seat tells when it frees, or its lease runs out: until then there is no need to poll.
+    // The holder of a seat tells when it frees, or its lease runs out: who can hear that need not poll for so long.
     let patient = blocked && staleMs < Infinity;
-    const patienceMs = Math.max(options.dequeueTimeoutMs, this.#longestLeaseMs);
+    const patientUntil = now + this.#longestLeaseMs;
+    let pollAt = now + options.dequeueTimeoutMs;
     while (!this.#stopping) {
-      const pollAt = now + (patient ? patienceMs : options.dequeueTimeoutMs);
       const nextAt = Math.min(startAt, leaseAt);
       const woken = await listener.waitForWork(Math.min(nextAt, pollAt) - performance.now());
-      if (!woken && nextAt > pollAt) return "poll";
+      if (!woken && nextAt > pollAt) {
+        if (!patient || !listener.hears || pollAt > patientUntil) return "poll";
+        pollAt += options.dequeueTimeoutMs;
+        continue;
+      }
       const turnMs = fleet.turnMs(this.#attempts.running / options.maxConcurrentTasks);
       const quiet = turnMs === 0 ? null : await listener.waitForQuiet(turnMs);
       if (quiet === null) return woken || startAt <= leaseAt ? "claim" : "lease";

@@ -1,6 +1,6 @@
 /** Idle means idle: what a worker with nothing to do sends, counted on its way to the server. */
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { openWorkerDriver, PgQueuer, type RunOptions } from "../../mod.ts";
+import { type Driver, openWorkerDriver, PgQueuer, type RunOptions } from "../../mod.ts";
 import { bytes, deferred, openTestQueue, type TestQueue, until } from "../support/queue.ts";
 import { statements } from "../../src/sql/generated.ts";
 import { type StatementName, Statements } from "../../src/sql/render.ts";
@@ -260,6 +260,32 @@ test("a worker that watches the lease of another sends one statement for each lo
   // It is renewed each second, so that two seconds are left of it at the least.
   expect(sent.length).toBeLessThanOrEqual(Math.ceil(WINDOW_MS / 2_000));
   expect(scenes.besideBusy.started).toEqual([]);
+});
+
+test("a worker that hears nothing polls though a limit is full", async () => {
+  const queue = await openQueue();
+  const driver = await openWorkerDriver(queue.dsn);
+  const deaf: Driver = {
+    query: (text, parameters) => driver.query(text, parameters),
+    script: (text) => driver.script(text),
+    close: () => driver.close(),
+    // As behind a pool that gives the session away.
+    listen: () => Promise.resolve({ close: () => Promise.resolve() }),
+  };
+  const pgq = new PgQueuer(deaf, queue.names);
+  const ran: number[] = [];
+  pgq.entrypoint("limited", { concurrencyLimit: 1 }, async (job) => {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    ran.push(job.id);
+  });
+  const ids = await queue.queries.enqueue("limited", Array(5).fill(null));
+  const run = pgq.run({ dequeueTimeout: 100 });
+
+  await until("all have run, long before a lease would run out", () => ran.length === 5);
+
+  expect(ran).toEqual(ids);
+  await pgq.stop();
+  await run;
 });
 
 test.each(["dies", "lets it go without a word"])(
