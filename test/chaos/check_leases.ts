@@ -107,6 +107,39 @@ function idleWorker({ disturbances, workers }: Evidence, from: number, to: numbe
   return null;
 }
 
+/** For so long a worker was left alone, and did not renew its leases: less than they last. */
+const LEFT_ALONE_MS = 2_500;
+/** Claims of which that may be so, as a busy machine leaves a worker no time. */
+const MAX_LET_GO = 2;
+
+/**
+ * No worker that is there and left alone lets a lease run out: it renews those of jobs that run, puts back the jobs of
+ * claims that it got no answer to, and stores outcomes when it can again.
+ */
+export const leasesKept: Check = (evidence) => {
+  const letGo = evidence.stories.flatMap((story) =>
+    story.changes.filter((change) =>
+      change.before?.status === "picked" && isTakeOver(change) && wasThere(evidence, change)
+    ).map(({ before, at }) => ({ story, before: before!, at }))
+  );
+  const claims = new Set(letGo.map(({ before }) => `${before.manager} ${before.heartbeat}`));
+  return claims.size <= MAX_LET_GO
+    ? []
+    : letGo.map(({ story, before, at }) =>
+      `The lease of job ${story.id} ran out ${
+        ((at - before.heartbeat) / 1_000).toFixed(1)
+      } s after it was renewed, and its worker was there: ${tell(story)}`
+    );
+};
+
+/** Whether the process that held the lease was there, and had been left alone for long enough. */
+function wasThere({ owners, endedAt, disturbances }: Evidence, { before, at }: AuditRow): boolean {
+  const owner = owners.get(before!.manager!)!;
+  const worker = parseInt(owner.slice("worker".length)) - 1;
+  return (endedAt.get(owner) ?? Infinity) > at &&
+    disturbances.calmBefore(worker, at) > LEFT_ALONE_MS;
+}
+
 /** G12: each worker takes jobs again soon after something was done to it. */
 export const pinged: Check = (evidence) => {
   const stories = new Map(evidence.stories.map((story) => [story.id, story]));

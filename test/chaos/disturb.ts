@@ -49,7 +49,13 @@ export async function disturb(step: Step, stage: Stage, fleet: Fleet): Promise<s
     case "take slots":
       return await takeSlots(stage, fleet, step.forMs);
     case "drop":
-      for (const proxy of proxies) proxy.cut();
+      // What is kept back is lost: statements that have run, and whose answers nobody gets.
+      for (const proxy of proxies) proxy.delay(step.amount);
+      await delay(3 * step.amount);
+      for (const proxy of proxies) {
+        proxy.cut();
+        proxy.delay(0);
+      }
       return "";
     case "delay":
       for (const proxy of proxies) proxy.delay(step.amount);

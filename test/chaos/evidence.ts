@@ -51,6 +51,8 @@ export interface Evidence {
   readonly disturbances: Disturbances;
   readonly pings: readonly Ping[];
   readonly workers: number;
+  /** When each worker process ended, by its name. */
+  readonly endedAt: ReadonlyMap<string, number>;
   /** Whose connection a queue manager claimed on. */
   readonly owners: ReadonlyMap<string, string>;
 }
@@ -69,7 +71,7 @@ export function isClaim({ before, after }: AuditRow): boolean {
 /** Reads what the tables say. */
 export async function readEvidence(
   stage: Stage,
-  rest: Pick<Evidence, "ledger" | "disturbances" | "pings" | "workers">,
+  rest: Pick<Evidence, "ledger" | "disturbances" | "pings" | "workers" | "endedAt">,
 ): Promise<Evidence> {
   const { schema } = stage;
   const [jobs, audit, log, effects, rows, markers] = await Promise.all([

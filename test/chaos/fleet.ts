@@ -38,6 +38,8 @@ interface Running {
 export class Fleet {
   /** Ends that we did not cause, or that were not clean. */
   readonly exits: string[] = [];
+  /** When each process ended, by its name. */
+  readonly endedAt: Map<string, number> = new Map();
   readonly #stage: Stage;
   readonly #options: FleetOptions;
   readonly #running: (Running | undefined)[];
@@ -76,6 +78,7 @@ export class Fleet {
       effectsDsn: this.#stage.superDsn,
       schema: this.#stage.schema,
       worker,
+      workers: this.size,
       name,
       dequeueTimeoutMs: this.#options.dequeueTimeoutMs,
       statementTimeoutMs: this.#options.statementTimeoutMs,
@@ -98,6 +101,7 @@ export class Fleet {
       }
     });
     void exited.then((code) => {
+      this.endedAt.set(name, Date.now());
       if (this.#running[worker] === running) this.#running[worker] = undefined;
       if (running.ending) return;
       this.exits.push(`${name} ended by itself with code ${code}`);

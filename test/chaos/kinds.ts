@@ -42,6 +42,11 @@ const MANY = { maxTakeOvers: 1_000 };
 /** The lease of a job in a chaos run. */
 export const HEARTBEAT_TIMEOUT_MS = 3_000;
 
+/** Every third goes on after its lease is lost, if that happens: it has an outcome that must not be stored. */
+function outlivesLease(random: Random): Omit<Task, "tag"> {
+  return random.next() < 0.3 ? { ms: random.between(1_000, 4_500), deaf: true } : {};
+}
+
 /** The kinds, by the name of their entrypoint. */
 export const KINDS: Readonly<Record<string, JobKind>> = {
   quick: { options: MANY, weight: 30, make: () => ({}), end: succeeds },
@@ -55,7 +60,7 @@ export const KINDS: Readonly<Record<string, JobKind>> = {
   flaky: {
     options: { ...MANY, retry: { maxAttempts: ATTEMPTS, initialDelay: 100, maxDelay: 500 } },
     weight: 8,
-    make: (random) => ({ fails: random.between(1, ATTEMPTS) }),
+    make: (random) => ({ ...outlivesLease(random), fails: random.between(1, ATTEMPTS) }),
     end: ({ fails }) => fails! < ATTEMPTS ? "successful" : "exception",
   },
   limited: {
@@ -67,7 +72,7 @@ export const KINDS: Readonly<Record<string, JobKind>> = {
   rated: {
     options: { ...MANY, requestsPerSecond: 5 },
     weight: 6,
-    make: () => ({}),
+    make: outlivesLease,
     end: succeeds,
   },
   serialized: {
@@ -88,7 +93,7 @@ export const KINDS: Readonly<Record<string, JobKind>> = {
   held: {
     options: { ...MANY, onFailure: "hold" },
     weight: 3,
-    make: () => ({ fails: 1 }),
+    make: (random) => ({ ...outlivesLease(random), fails: 1 }),
     end: () => "failed",
   },
   timed: {
@@ -111,6 +116,15 @@ export const KINDS: Readonly<Record<string, JobKind>> = {
     end: succeeds,
   },
 };
+
+/** The kinds that a worker runs. The last worker leaves those with limits to the others: claims without are another way. */
+export function kindsOf(worker: number, workers: number): string[] {
+  return Object.keys(KINDS).filter((name) => {
+    const { concurrencyLimit, requestsPerSecond, serializedDispatch } = KINDS[name]!.options;
+    const limited = concurrencyLimit || requestsPerSecond || serializedDispatch;
+    return !limited || worker < workers - 1;
+  });
+}
 
 /** The entrypoint that only one worker has: what is enqueued there tells when this very worker takes it. */
 export function pingOf(worker: number): string {

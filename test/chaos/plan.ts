@@ -63,7 +63,7 @@ export interface Step {
   readonly forMs: number;
   /** Which workers; counted from 0. */
   readonly workers: readonly number[];
-  /** Times a worker is killed, or milliseconds that each byte is kept back. */
+  /** Times a worker is killed, or milliseconds that each byte is kept back (before a drop too, so that answers are lost). */
   readonly amount: number;
   /** Whether the connections are cut in the end, or what is silent stays so. */
   readonly cut: boolean;
@@ -169,6 +169,8 @@ function lengthOf(
         forMs: random.between(1_000, brief ? 1_500 : 6_000),
         amount: random.next() < 0.3 ? leaseMs : random.between(20, 600),
       };
+    case "drop":
+      return { forMs: 0, amount: brief || random.next() < 0.7 ? random.between(50, 250) : 0 };
     case "freeze":
     case "swallow":
     case "half-close server":
@@ -205,7 +207,9 @@ export function describe(step: Step, workers: number): string {
     case "take slots":
       return `every connection slot taken by others for ${seconds}`;
     case "drop":
-      return `drop the connections of ${who}`;
+      return `drop the connections of ${who}${
+        step.amount > 0 ? `, with the last ${step.amount} ms on their way` : ""
+      }`;
     case "delay":
       return `delay each byte of ${who} by ${step.amount} ms for ${seconds}`;
     case "freeze":

@@ -40,6 +40,11 @@ export class Disturbances {
     return Math.max(longest, to - calmSince, 0);
   }
 
+  /** How long before an instant nothing was done to a worker; `0` if something is. */
+  calmBefore(worker: number, instant: number): number {
+    return Math.max(0, instant - this.lastEnd(worker, instant));
+  }
+
   /** When the last disturbance of a worker ended that had begun by then. */
   lastEnd(worker: number, by: number): number {
     return Math.max(

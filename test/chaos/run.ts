@@ -3,7 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { fromPostgresJs, Queries } from "../../mod.ts";
 import { bytes, until } from "../support/queue.ts";
 import { attemptsCharged, type Check, ended, endsOnce, logAgrees, outbox } from "./check_jobs.ts";
-import { fenced, outcomesAreOwn, pinged, recovered } from "./check_leases.ts";
+import { fenced, leasesKept, outcomesAreOwn, pinged, recovered } from "./check_leases.ts";
 import {
   concurrency,
   deduplicated,
@@ -84,6 +84,7 @@ const CHECKS: readonly (readonly [string, Check])[] = [
   ["G7 one live job for each dedupe key", deduplicated],
   ["G8 no job starts early", neverEarly],
   ["G9 jobs of silent workers are taken over in time", recovered],
+  ["leases of workers that are left alone do not run out", leasesKept],
   ["G12 each worker recovers in time", pinged],
 ];
 
@@ -158,6 +159,7 @@ class ChaosRun {
       disturbances: this.#disturbances,
       pings: this.#pings,
       workers,
+      endedAt: this.#fleet.endedAt,
     });
     return {
       evidence,

@@ -3,7 +3,7 @@ import process from "node:process";
 import { type Job, type JobContext, type Logger, openWorkerDriver, PgQueuer } from "../../mod.ts";
 import { text } from "../support/queue.ts";
 import { Effects } from "./effects.ts";
-import { HEARTBEAT_TIMEOUT_MS, KINDS, pingOf, type Task } from "./kinds.ts";
+import { HEARTBEAT_TIMEOUT_MS, KINDS, kindsOf, pingOf, type Task } from "./kinds.ts";
 
 /** What a worker of a chaos run is told. */
 export interface ChaosWorkerOptions {
@@ -14,6 +14,8 @@ export interface ChaosWorkerOptions {
   readonly schema: string;
   /** Counted from 0. */
   readonly worker: number;
+  /** Of the run. */
+  readonly workers: number;
   /** Of this process, in the audit. */
   readonly name: string;
   readonly dequeueTimeoutMs: number;
@@ -94,7 +96,9 @@ while (!stopped) {
       logger,
     });
     pgq = new PgQueuer(driver, { schema: options.schema, logger });
-    for (const [name, kind] of Object.entries(KINDS)) pgq.entrypoint(name, kind.options, perform);
+    for (const name of kindsOf(options.worker, options.workers)) {
+      pgq.entrypoint(name, KINDS[name]!.options, perform);
+    }
     pgq.entrypoint(pingOf(options.worker), perform);
     if (stopped) break;
     await pgq.run({
