@@ -1,7 +1,6 @@
 /** A chaos run, from the start of its server to the table of findings. */
 import { setTimeout as delay } from "node:timers/promises";
-import { fromPostgresJs, Queries } from "../../mod.ts";
-import { bytes, until } from "../support/queue.ts";
+import { until } from "../support/queue.ts";
 import { attemptsCharged, type Check, ended, endsOnce, logAgrees, outbox } from "./check_jobs.ts";
 import { fenced, leasesKept, outcomesAreOwn, pinged, recovered } from "./check_leases.ts";
 import {
@@ -14,11 +13,13 @@ import {
 } from "./check_limits.ts";
 import { disturb } from "./disturb.ts";
 import { type Evidence, readEvidence } from "./evidence.ts";
+import { DEQUEUE_TIMEOUT_MS, examine } from "./exams.ts";
 import { Fleet, type Runtime } from "./fleet.ts";
-import { HEARTBEAT_TIMEOUT_MS, pingOf } from "./kinds.ts";
+import { HEARTBEAT_TIMEOUT_MS } from "./kinds.ts";
+import { Pinger } from "./pinger.ts";
 import { describe, type Kind, makePlan, type Step } from "./plan.ts";
 import { Producer } from "./producer.ts";
-import { Disturbances, type Ping } from "./recovery.ts";
+import { Disturbances } from "./recovery.ts";
 import { Stage } from "./stage.ts";
 
 /** What a run is told. */
@@ -59,15 +60,9 @@ const PRODUCERS = 2;
 const CALLS_PER_SECOND = 8;
 /** How long a worker that was killed may take to start before the next is disturbed: it needs slots, and a server. */
 const START_MS = 5_000;
-/** Longer than a worker needs when it hears, and shorter than when it does not: then only its polls find a job. */
-const DEQUEUE_TIMEOUT_MS = 4_000;
-const HEARS_MS = DEQUEUE_TIMEOUT_MS / 2;
-/** Pings in a row that a worker has to hear. */
-const HEARD = 3;
 const STATEMENT_TIMEOUT_MS = 2_000;
 /** Longest that what is left may take when nothing is disturbed any more. */
 const DRAIN_MS = 90_000;
-const LISTEN_MS = 45_000;
 
 const CHECKS: readonly (readonly [string, Check])[] = [
   ["G1 a job is there if and only if its transaction committed", outbox],
@@ -122,7 +117,7 @@ class ChaosRun {
   readonly #producers: readonly Producer[];
   readonly #options: ChaosOptions;
   readonly #disturbances = new Disturbances();
-  readonly #pings: Ping[] = [];
+  readonly #pinger: Pinger;
   readonly #begun = performance.now();
 
   constructor(stage: Stage, fleet: Fleet, producers: readonly Producer[], options: ChaosOptions) {
@@ -130,6 +125,7 @@ class ChaosRun {
     this.#fleet = fleet;
     this.#producers = producers;
     this.#options = options;
+    this.#pinger = new Pinger(stage);
   }
 
   async play(): Promise<ChaosResult> {
@@ -150,14 +146,14 @@ class ChaosRun {
     const stuck = await this.#drain();
     const drainMs = performance.now() - calmAt;
     this.#say(stuck.length === 0 ? "All jobs have ended" : `${stuck.length} jobs are stuck`);
-    const deaf = await Promise.all(everyone.map((worker) => this.#hears(worker)));
+    const examined = await examine(this.#stage, this.#pinger, everyone, signal);
     await Promise.all(everyone.map((worker) => this.#fleet.end(worker)));
     signal?.throwIfAborted();
 
     const evidence = await readEvidence(this.#stage, {
       ledger: this.#producers.flatMap(({ ledger }) => ledger),
       disturbances: this.#disturbances,
-      pings: this.#pings,
+      pings: this.#pinger.pings,
       workers,
       endedAt: this.#fleet.endedAt,
     });
@@ -172,7 +168,7 @@ class ChaosRun {
           breaches: this.#producers.flatMap(({ errors }) => errors),
         },
         { check: "nothing is stuck", breaches: stuck },
-        { check: "each worker hears notifications in the end", breaches: deaf.flat() },
+        ...examined,
         ...CHECKS.map(([check, look]) => ({ check, breaches: look(evidence) })),
       ],
     };
@@ -204,26 +200,7 @@ class ChaosRun {
     const told = await disturb(step, this.#stage, this.#fleet);
     disturbance.to = Date.now();
     if (told) this.#say(`  ${step.kind}: ${told}`);
-    await Promise.all(step.workers.map((worker) => this.#ping(worker, step.kind)));
-  }
-
-  /** Enqueues a job that this worker alone can take. */
-  async #ping(worker: number, after: Kind | null): Promise<number> {
-    const payload = bytes(JSON.stringify({ tag: crypto.randomUUID() }));
-    const { schema } = this.#stage;
-    const sentAt = Date.now();
-    // One that is sent twice, since its answer was lost, is dropped.
-    const dedupeKey = crypto.randomUUID();
-    const jobId = await this.#stage.control.run(async (sql) => {
-      const queries = new Queries(fromPostgresJs(sql), { schema });
-      const id = await queries.enqueue(pingOf(worker), payload, { priority: 100, dedupeKey });
-      if (id !== null) return id;
-      const rows = await sql`
-        select id::int from ${sql(`${schema}.jobs`)} where dedupe_key = ${dedupeKey}`;
-      return rows[0]!["id"] as number;
-    });
-    this.#pings.push({ worker, jobId, after, sentAt });
-    return jobId;
+    await Promise.all(step.workers.map((worker) => this.#pinger.send(worker, step.kind)));
   }
 
   /** Waits until no job is queued or picked. Gives those that still are after a long time. */
@@ -249,31 +226,9 @@ class ChaosRun {
     return rows;
   }
 
-  /** Whether a worker with nothing to do hears of new jobs. It gets some time to notice that it is deaf. */
-  async #hears(worker: number): Promise<string[]> {
-    const deadline = performance.now() + LISTEN_MS;
-    for (let heard = 0; heard < HEARD;) {
-      this.#options.signal?.throwIfAborted();
-      const sentAt = performance.now();
-      const jobId = await this.#ping(worker, null);
-      const ended = () =>
-        this.#stage.control.run(async (sql) =>
-          (await sql`
-            select 1 from ${sql(`${this.#stage.schema}.pgqueuer`)} where id = ${jobId}`)
-            .length === 0
-        );
-      const isTaken = await until("it is taken", ended, LISTEN_MS).catch(() => false);
-      heard = isTaken && performance.now() - sentAt < HEARS_MS ? heard + 1 : 0;
-      if (heard < HEARD && performance.now() > deadline) {
-        return [`Worker ${worker + 1} does not hear of new jobs: its polls find them`];
-      }
-    }
-    return [];
-  }
-
   #recoveries({ stories }: Evidence): ChaosResult["recoveries"] {
     const begun = new Map(stories.map(({ id, effects }) => [id, effects[0]?.at]));
-    return this.#pings.flatMap(({ worker, jobId, after, sentAt }) => {
+    return this.#pinger.pings.flatMap(({ worker, jobId, after, sentAt }) => {
       const at = begun.get(jobId);
       if (after === null || at === undefined) return [];
       const from = Math.max(sentAt, this.#disturbances.lastEnd(worker, at));
