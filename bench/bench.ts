@@ -170,12 +170,6 @@ export class Bench {
     producer.go();
     return await producer.report<ProducerReport>(timeoutMs);
   }
-
-  /** Drops the filled databases: the next workload needs others, and disks end. */
-  async forget(): Promise<void> {
-    for (const template of this.#templates.values()) await template.drop();
-    this.#templates.clear();
-  }
 }
 
 /** Compares what a contender's tables hold with what they must. */
