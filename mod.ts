@@ -38,6 +38,11 @@ export { getQueue, type TransactionHandle } from "./src/get_queue.ts";
 export type { DrizzleTransaction } from "./src/clients/drizzle.ts";
 export type { KnexTransaction } from "./src/clients/knex.ts";
 export type { KyselyTransaction } from "./src/clients/kysely.ts";
+export type { MikroOrmEntityManager } from "./src/clients/mikro_orm.ts";
+export type { PGliteTransaction } from "./src/clients/pglite.ts";
+export type { PrismaTransaction } from "./src/clients/prisma.ts";
+export type { SequelizeTransaction } from "./src/clients/sequelize.ts";
+export type { TypeOrmEntityManager, TypeOrmQueryRunner } from "./src/clients/typeorm.ts";
 export { type ClientExecutor, fromClient } from "./src/clients/from_client.ts";
 export type { NodePostgresConnection } from "./src/clients/node_postgres.ts";
 export type {

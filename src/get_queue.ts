@@ -2,15 +2,20 @@ import type { DrizzleTransaction } from "./clients/drizzle.ts";
 import { JoinedTransaction } from "./clients/joined_transaction.ts";
 import type { KnexTransaction } from "./clients/knex.ts";
 import type { KyselyTransaction } from "./clients/kysely.ts";
+import type { MikroOrmEntityManager } from "./clients/mikro_orm.ts";
 import type { NodePostgresConnection } from "./clients/node_postgres.ts";
+import type { PGliteTransaction } from "./clients/pglite.ts";
 import type { PostgresJsReserved, PostgresJsTransaction } from "./clients/postgres_js.ts";
+import type { PrismaTransaction } from "./clients/prisma.ts";
 import type { QueryFunction } from "./clients/query_function.ts";
 import { recognize } from "./clients/recognize.ts";
+import type { SequelizeTransaction } from "./clients/sequelize.ts";
+import type { TypeOrmEntityManager, TypeOrmQueryRunner } from "./clients/typeorm.ts";
 import { Queries } from "./queries/queries.ts";
 import type { SettingsOptions } from "./settings.ts";
 import { shown } from "./validate.ts";
 
-/** A transaction that {@linkcode getQueue} can join. */
+/** A transaction that {@linkcode getQueue} can join. One of `Bun.sql` has the shape of one of postgres.js. */
 export type TransactionHandle =
   | PostgresJsTransaction
   | PostgresJsReserved
@@ -18,6 +23,12 @@ export type TransactionHandle =
   | DrizzleTransaction
   | KyselyTransaction
   | KnexTransaction
+  | PrismaTransaction
+  | TypeOrmEntityManager
+  | TypeOrmQueryRunner
+  | MikroOrmEntityManager
+  | SequelizeTransaction
+  | PGliteTransaction
   | QueryFunction;
 
 /**

@@ -1,5 +1,7 @@
+import { bunSql } from "./bun_sql.ts";
 import type { Client } from "./client.ts";
 import { nodePostgres } from "./node_postgres.ts";
+import { pglite } from "./pglite.ts";
 import { postgresJs } from "./postgres_js.ts";
 
 /** A transaction of [Drizzle](https://orm.drizzle.team) on PostgreSQL: what `db.transaction()` gives to its callback. */
@@ -24,7 +26,7 @@ export function drizzle(handle: unknown): Client | undefined {
   const client = session?.client;
   if (client === undefined) return undefined;
   const isTransaction = "nestedIndex" in handle;
-  const inner = postgresJs(client) ?? nodePostgres(client);
+  const inner = bunSql(client) ?? postgresJs(client) ?? nodePostgres(client) ?? pglite(client);
   const foreign = kindOf(dialect) === "PgDialect"
     ? inner ? undefined : "a driver that pgqueuer does not know"
     : kindOf(dialect)?.replace(/Dialect$|(Sync|Async)Dialect$/, "") ?? "another database";

@@ -1,0 +1,2 @@
+export type * from './models/Article.ts';
+export type * from './commonInputTypes.ts';
