@@ -231,9 +231,10 @@ describe("contents", () => {
       /^\s*(SELECT|INSERT|UPDATE|DELETE|WITH|CREATE|ALTER|DROP|TRUNCATE|SET|SHOW|LISTEN|UNLISTEN|NOTIFY|BEGIN|COMMIT|ROLLBACK)\b/;
     const phrase = /\b(select\s.*\sfrom|insert\s+into|delete\s+from|update\s+\S+\s+set)\s/is;
     const found = broken((file, source) =>
-      file === "src/sql/generated.ts" || OWN_SQL.includes(file)
-        ? []
-        : stringsOf(source).filter((text) => command.test(text) || phrase.test(text))
+      file === "src/sql/generated.ts" || OWN_SQL.includes(file) ? [] : stringsOf(source)
+        // Alone it is no statement, but what Sequelize calls one that gives rows.
+        .filter((text) => text !== "SELECT")
+        .filter((text) => command.test(text) || phrase.test(text))
     );
 
     expect(found).toEqual([]);
