@@ -107,14 +107,32 @@ BEGIN
             CASE WHEN gate.limited THEN least(most, startable, gate.seats, floor(gate.tokens))::int4 ELSE most END AS room
         FROM gate
         WHERE NOT gate.limited OR gate.entrypoint = ANY (locked)
+    ), share AS (
+        -- How many of the first jobs belong to each entrypoint: more than will be claimed are not locked.
+        SELECT front.entrypoint, count(*) AS jobs FROM (
+            SELECT opened.entrypoint FROM opened CROSS JOIN LATERAL (
+                SELECT job.priority, job.id FROM {queue_table} AS job
+                WHERE job.entrypoint COLLATE "C" = opened.entrypoint AND job.status = 'queued'
+                    AND job.execute_after <= job.created
+                ORDER BY job.priority DESC, job.id
+                LIMIT CASE WHEN opened.serialized THEN 0 ELSE greatest(0, opened.room) END
+            ) AS job
+            ORDER BY job.priority DESC, job.id
+            LIMIT most
+        ) AS front
+        GROUP BY front.entrypoint
     ), ready AS (
-        SELECT job.* FROM opened CROSS JOIN LATERAL (
+        SELECT job.* FROM opened LEFT JOIN share ON share.entrypoint = opened.entrypoint CROSS JOIN LATERAL (
             SELECT ctid AS place, job.id, job.priority, job.entrypoint, job.dedupe_key IS NULL AS keyless
             FROM {queue_table} AS job
             WHERE job.entrypoint COLLATE "C" = opened.entrypoint AND job.status = 'queued'
                 AND job.execute_after <= job.created
             ORDER BY job.priority DESC, job.id
-            LIMIT CASE WHEN opened.keyless_runs THEN 0 ELSE greatest(0, opened.room) END
+            LIMIT CASE
+                WHEN opened.keyless_runs THEN 0
+                WHEN opened.serialized THEN greatest(0, opened.room)
+                ELSE coalesce(share.jobs, 0)
+            END
             FOR UPDATE SKIP LOCKED
         ) AS job
     ), keyed AS (

@@ -51,13 +51,14 @@ export class Attempts {
   #ready: Attempt[] = [];
   /** Handlers that run, those of older attempts included. */
   #running = 0;
-  readonly #pace = new Pace();
+  readonly #pace: Pace;
   /** Set when an attempt has come to its end. One loop waits on it. */
   readonly #settled = new Wake();
   #readyTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(parts: AttemptsParts) {
     this.#parts = parts;
+    this.#pace = new Pace(parts.maxConcurrentTasks);
   }
 
   /** Jobs whose outcome is not stored yet. */
@@ -187,10 +188,10 @@ export class Attempts {
     // Claims ask only for entrypoints that have a handler.
     const entrypoint = this.#parts.entrypoints.get(attempt.job.entrypoint)!;
     this.#running++;
-    this.#pace.start();
+    const startedAt = this.#pace.start();
     const outcome = await attempt.run(entrypoint.handler, entrypoint.timeoutMs);
     this.#running--;
-    this.#pace.end();
+    this.#pace.end(startedAt);
     this.#startReady();
     if (this.#running === 0) this.#pace.pause();
     this.#settled.set();

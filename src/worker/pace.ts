@@ -4,21 +4,44 @@ const HORIZON_MS = 25;
 /** Ends are counted over at least this long. In less a batch that ends together would look like a flood. */
 const MIN_WINDOW_MS = 5;
 
-/** Measures how many jobs this process ends in a time, while it runs any. */
+/** Handlers that take this long lose little by waiting for a claim, and a job that waits for them waits long. */
+const SLOW_MS = 100;
+
+/** Weight of the newest job in the mean time that a handler takes. */
+const WEIGHT = 1 / 16;
+
+/**
+ * Measures how many jobs this process ends in a time, while it runs any: as many as have ended lately, and no more than
+ * the time that a handler takes allows. Handlers that start together end together, and would look quick by their number.
+ */
 export class Pace {
+  /** Most handlers that run at the same time. */
+  readonly #tasks: number;
+  /** Mean time that a handler takes, in milliseconds. */
+  #handlerMs = 0;
   /** Ends in a millisecond, of the last windows the more the newer. */
   #rate = 0;
   #ends = 0;
   /** When the window under way began; `undefined` while nothing runs. */
   #since: number | undefined;
 
-  /** A job has started. */
-  start(): void {
-    this.#since ??= performance.now();
+  constructor(tasks: number) {
+    this.#tasks = tasks;
+  }
+
+  /** A job has started. Gives when, for its end. */
+  start(): number {
+    const now = performance.now();
+    this.#since ??= now;
+    return now;
   }
 
   /** A job has ended. */
-  end(): void {
+  end(startedAt: number): void {
+    const ms = performance.now() - startedAt;
+    this.#handlerMs = this.#handlerMs === 0
+      ? ms
+      : this.#handlerMs + (ms - this.#handlerMs) * WEIGHT;
     this.#ends++;
   }
 
@@ -38,7 +61,9 @@ export class Pace {
   /** How many jobs more than can start now will have started by the time that another claim could bring them. */
   ahead(): number {
     this.#measure(MIN_WINDOW_MS);
-    return Math.floor(this.#rate * HORIZON_MS);
+    if (this.#handlerMs >= SLOW_MS) return 0;
+    const possible = this.#handlerMs === 0 ? 0 : this.#tasks / this.#handlerMs;
+    return Math.floor(Math.min(this.#rate, possible) * HORIZON_MS);
   }
 
   #measure(minWindowMs: number): void {

@@ -64,6 +64,21 @@ test("jobs that were claimed ahead go back, uncharged, when handlers turn slow",
   expect(running).toBe(500);
 });
 
+test("handlers that start and end together are not taken for quick ones", async () => {
+  await queue.queries.enqueue("work", Array(200).fill(null));
+  const workers = [await queue.worker(), await queue.worker()];
+  for (const pgq of workers) {
+    pgq.entrypoint("work", () => new Promise((resolve) => setTimeout(resolve, 300)));
+  }
+
+  await Promise.all(workers.map((pgq) => pgq.run({ mode: "drain", maxConcurrentTasks: 20 })));
+
+  // None was held so long that it had to be put back.
+  const log = await queue.log();
+  expect(log.length).toBe(600);
+  expect(log.filter(({ status }) => status === "queued").length).toBe(200);
+});
+
 test("a stop puts back what was claimed ahead, and nothing is lost or run twice", async () => {
   const ids = await queue.queries.enqueue("work", Array(5_000).fill(null)) as number[];
   const ran: number[] = [];
