@@ -5,7 +5,14 @@
  * @module
  */
 export type { Sql } from "postgres";
-export type { ChannelListener, Driver, Executor, Parameter, Subscription } from "./src/driver.ts";
+export type {
+  ChannelListener,
+  Driver,
+  DriverAddress,
+  Executor,
+  Parameter,
+  Subscription,
+} from "./src/driver.ts";
 export {
   fromNodePostgres,
   type NodePostgresOptions,

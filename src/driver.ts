@@ -36,6 +36,17 @@ export interface Subscription {
   close(): Promise<void>;
 }
 
+/** How a worker's connections are opened. Plain data: it goes to another thread. Holds the password. */
+export interface DriverAddress {
+  /** What `openWorkerDriver()` was given. */
+  readonly dsn: string;
+  readonly options: {
+    readonly connectTimeout: number;
+    readonly statementTimeout: number;
+    readonly applicationName: string;
+  };
+}
+
 /** All that a worker needs of a PostgreSQL client: statements on connections of its own, and LISTEN. */
 export interface Driver extends Executor {
   /** Listens to a channel until the subscription is closed, also across lost connections. */
@@ -45,6 +56,11 @@ export interface Driver extends Executor {
    * transaction unless the script says otherwise.
    */
   script(text: string): Promise<void>;
+  /**
+   * How to open another connection like these, for a thread that keeps leases while a handler blocks the event loop. Left
+   * out where only the caller knows.
+   */
+  address?(): DriverAddress;
   /** Closes the connections if the driver owns them; a client of the caller stays open. */
   close(): Promise<void>;
 }

@@ -98,6 +98,7 @@ const hot: [StatementName, string, () => string][] = [
     () => `null, '{work,other}', '{0,0}', '{Infinity,Infinity}', '{f,f}', '{30000,30000}'`,
   ],
   ["heartbeat", "text, uuid", () => `${ids()}, '${me}'`],
+  ["keep_leases", "uuid", () => `'${me}'`],
   [
     "acknowledge",
     "text, text, uuid",

@@ -102,12 +102,23 @@ describe("resolveRunOptions()", () => {
     [{ maxConcurrentTasks: 1.5 }, /integer >= 1/],
     [{ dequeueTimeout: 0 }, /longer than 0/],
     [{ heartbeatTimeout: 5 }, /0 or at least 100/],
+    [{ blockTimeout: 30_000 }, /0 or longer than heartbeatTimeout, 30000 ms/],
     [{ mode: "once" }, /"continuous", "drain"/],
     [{ signal: {} }, /AbortSignal/],
     [{ shutdownOnListenerFailure: 1 }, /true or false/],
     [{ batchsize: 1 }, /"batchsize" is not an option/],
   ])("refuses %j", (options, message) => {
     expect(() => resolveRunOptions(options as never)).toThrow(message);
+  });
+
+  test.each([
+    [{}, 600_000],
+    [{ heartbeatTimeout: 1_000 }, 20_000],
+    [{ heartbeatTimeout: 0 }, 600_000],
+    [{ heartbeatTimeout: 1_000, blockTimeout: 1_001 }, 1_001],
+    [{ blockTimeout: 0 }, 0],
+  ])("lets handlers block for a time that follows from %j", (options, blockTimeoutMs) => {
+    expect(resolveRunOptions(options).blockTimeoutMs).toBe(blockTimeoutMs);
   });
 });
 

@@ -412,6 +412,16 @@ SELECT id, cancel_requested AS canceled FROM {queue_table}
 WHERE id = ANY ($1::text::bigint[]) AND status IS NOT DISTINCT FROM 'picked'
         AND queue_manager_id IS NOT DISTINCT FROM $2::uuid;
 
+-- name: keep_leases
+-- Renews every lease of a queue manager. Sent by a thread while the main thread, which knows which jobs it runs, is blocked.
+-- A row that another session has locked is passed over. Gives the ids.
+--   $1 uuid   queue manager that holds the leases
+UPDATE {queue_table} SET heartbeat = now()
+WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM {queue_table} WHERE status = 'picked' AND queue_manager_id = $1::uuid FOR UPDATE SKIP LOCKED
+))
+RETURNING id;
+
 -- name: retry
 -- Puts picked jobs back in the queue for another attempt, logs why, and wakes the workers. Ends those that somebody wants
 -- stopped. Passes over a job whose lease is lost. Gives the other ids.

@@ -84,6 +84,7 @@ interface FlagTypes {
   readonly dequeueTimeout: number;
   readonly batchSize: number;
   readonly heartbeatTimeout: number;
+  readonly blockTimeout: number;
   readonly maxConcurrentTasks: number;
   readonly retention: number;
   readonly shutdownTimeout: number;
@@ -121,6 +122,7 @@ const SCHEMAS: { readonly [Name in keyof FlagTypes]: z.ZodType<FlagTypes[Name]> 
   dequeueTimeout: seconds("not zero"),
   batchSize: wholeNumber(1),
   heartbeatTimeout: seconds("or zero"),
+  blockTimeout: seconds("or zero"),
   maxConcurrentTasks: wholeNumber(1),
   retention: seconds("or zero"),
   shutdownTimeout: seconds("or zero"),

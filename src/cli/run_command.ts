@@ -25,6 +25,11 @@ export const RUN_FLAGS: readonly Flag[] = [
     summary: "when the jobs of a silent worker go to another one, 0: never (default: 30)",
   },
   {
+    flags: "--block-timeout <seconds>",
+    summary: "how long a handler may block the event loop and keep its job, 0: heartbeat timeout " +
+      "(default: 20 heartbeat timeouts)",
+  },
+  {
     flags: "--max-concurrent-tasks <number>",
     summary: "most handlers at a time in this process (default: 100)",
   },
@@ -63,6 +68,7 @@ export const RUN_FLAG_NAMES = [
   "dequeueTimeout",
   "batchSize",
   "heartbeatTimeout",
+  "blockTimeout",
   "maxConcurrentTasks",
   "retention",
   "shutdownTimeout",

@@ -1,6 +1,13 @@
 import postgres, { type Sql } from "postgres";
 import { hostOptions, normalizeDsn } from "../dsn.ts";
-import type { ChannelListener, Driver, Executor, Parameter, Subscription } from "../driver.ts";
+import type {
+  ChannelListener,
+  Driver,
+  DriverAddress,
+  Executor,
+  Parameter,
+  Subscription,
+} from "../driver.ts";
 import { type Duration, toMs } from "../duration.ts";
 import { type Logger, silentLogger } from "../logger.ts";
 import { statements } from "../sql/generated.ts";
@@ -124,10 +131,11 @@ export class WorkerDriver implements Driver, AsyncDisposable {
   ): Promise<Row[]> {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(
-        () => reject(new Error(this.#giveUp(client))),
-        this.#options.statementTimeoutMs,
-      );
+      const halfMs = this.#options.statementTimeoutMs / 2;
+      // In two halves: while the event loop was blocked the answer may have come, and be read between them.
+      timer = setTimeout(() => {
+        timer = setTimeout(() => reject(new Error(this.#giveUp(client))), halfMs);
+      }, halfMs);
     });
     try {
       const answer = session.unsafe(text, [...parameters], { prepare: true });
@@ -157,6 +165,17 @@ export class WorkerDriver implements Driver, AsyncDisposable {
       await close();
       throw error;
     }
+  }
+
+  /** How to open another connection like these. */
+  address(): DriverAddress {
+    const { dsn, connectTimeoutMs, statementTimeoutMs, applicationName } = this.#options;
+    const options = {
+      connectTimeout: connectTimeoutMs,
+      statementTimeout: statementTimeoutMs,
+      applicationName,
+    };
+    return { dsn, options };
   }
 
   /** Closes the connections for statements after what runs on them, but at the latest after five seconds. */

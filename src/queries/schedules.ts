@@ -112,10 +112,10 @@ export class ScheduleStore {
 
   /** Renews leases. Gives the ids of those that another worker has by now. */
   async heartbeat(ids: readonly number[], tokens: readonly string[]): Promise<number[]> {
-    const rows = await this.#query<{ id: string | number | bigint }>("heartbeat_fires", [
-      numberArray(ids),
-      textArray(tokens),
-    ]);
+    const rows = await this.#query<{ id: string | number | bigint }>(
+      "heartbeat_fires",
+      fireLeaseParameters(ids, tokens),
+    );
     return rows.map((row) => Number(row.id));
   }
 
@@ -144,4 +144,12 @@ function keysOf(schedules: readonly Schedule[]): [string, string] {
     textArray(schedules.map((schedule) => schedule.cron.expression)),
     textArray(schedules.map((schedule) => schedule.entrypoint)),
   ];
+}
+
+/** Parameters of the statement `heartbeat_fires`, for a thread that sends it too. */
+export function fireLeaseParameters(
+  ids: readonly number[],
+  tokens: readonly string[],
+): Parameter[] {
+  return [numberArray(ids), textArray(tokens)];
 }

@@ -684,6 +684,7 @@ export const statements: {
   readonly take_over: string;
   readonly look_ahead: string;
   readonly heartbeat: string;
+  readonly keep_leases: string;
   readonly retry: string;
   readonly cancel: string;
   readonly acknowledge: string;
@@ -1393,6 +1394,11 @@ FROM weighed`,
 SELECT id, cancel_requested AS canceled FROM {queue_table}
 WHERE id = ANY ($1::text::bigint[]) AND status IS NOT DISTINCT FROM 'picked'
         AND queue_manager_id IS NOT DISTINCT FROM $2::uuid`,
+  keep_leases: `UPDATE {queue_table} SET heartbeat = now()
+WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM {queue_table} WHERE status = 'picked' AND queue_manager_id = $1::uuid FOR UPDATE SKIP LOCKED
+))
+RETURNING id`,
   retry: `WITH outcome AS (
     SELECT * FROM unnest($1::text::bigint[], $2::text::float8[], $3::text::jsonb[]) AS given(id, delay, traceback)
 ), mine AS (

@@ -1,6 +1,7 @@
 import { LeaseLostError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
-import type { ScheduleStore } from "../queries/schedules.ts";
+import { fireLeaseParameters, type ScheduleStore } from "../queries/schedules.ts";
+import type { KeptLeases } from "./lease_keeper.ts";
 import type { RunningFire } from "./running_fire.ts";
 import { Wake } from "./wake.ts";
 
@@ -17,24 +18,36 @@ export interface FireLeasesParts {
   /** What this process runs now. */
   readonly running: ReadonlySet<RunningFire>;
   readonly store: ScheduleStore;
+  /** Gives leases that last so long into the care of a thread, for when this one is blocked. */
+  readonly keepLeases: (leaseMs: number) => KeptLeases;
   readonly logger: Logger;
 }
 
 /** Renews the leases of running fires and tells the handlers of those that are lost. Sends nothing while none runs. */
 export class FireLeases {
   readonly #parts: FireLeasesParts;
+  readonly #leaseMs: number;
+  readonly #kept: KeptLeases;
   readonly #wake = new Wake();
   readonly #loop: Promise<void>;
   #closed = false;
 
   constructor(parts: FireLeasesParts) {
     this.#parts = parts;
+    this.#leaseMs = Math.min(parts.timeoutMs, PYTHON_TIMEOUT_MS);
+    this.#kept = parts.keepLeases(this.#leaseMs);
     this.#loop = this.#beatUntilClosed();
   }
 
-  /** Says that the first fire has started. */
+  /** Says that a fire is about to start. */
   begin(): void {
-    this.#wake.set();
+    this.#keep();
+    if (this.#parts.running.size === 1) this.#wake.set();
+  }
+
+  /** Says that a fire has ended. */
+  end(): void {
+    this.#keep();
   }
 
   /** Stops renewing, after the heartbeat under way. */
@@ -42,25 +55,37 @@ export class FireLeases {
     this.#closed = true;
     this.#wake.set();
     await this.#loop;
+    this.#kept.rest();
   }
 
   async #beatUntilClosed(): Promise<void> {
-    const { running, timeoutMs } = this.#parts;
-    const intervalMs = Math.min(timeoutMs, PYTHON_TIMEOUT_MS) / BEATS_PER_TIMEOUT;
+    const { running } = this.#parts;
+    const intervalMs = this.#leaseMs / BEATS_PER_TIMEOUT;
     while (!this.#closed) {
       const woken = await this.#wake.wait(running.size === 0 ? Infinity : intervalMs);
       if (!woken && !this.#closed) await this.#renew();
     }
   }
 
+  /** Fires that hold a lease. */
+  #leased(): RunningFire[] {
+    return [...this.#parts.running].filter(({ token, lost }) => token !== null && !lost);
+  }
+
+  #keep(): void {
+    const leased = this.#leased();
+    if (leased.length === 0) this.#kept.rest();
+    else this.#kept.hold(fireLeaseParameters(idsOf(leased), tokensOf(leased)));
+  }
+
   async #renew(): Promise<void> {
-    const { running, store, timeoutMs, logger } = this.#parts;
-    const leased = [...running].filter(({ token, lost }) => token !== null && !lost);
+    const { store, timeoutMs, logger } = this.#parts;
+    const leased = this.#leased();
     if (leased.length === 0) return;
     const sentAt = performance.now();
     try {
-      const ids = leased.map(({ id }) => id);
-      const taken = new Set(await store.heartbeat(ids, leased.map(({ token }) => token!)));
+      const taken = new Set(await store.heartbeat(idsOf(leased), tokensOf(leased)));
+      this.#kept.renewed();
       for (const fire of leased) {
         fire.renewedAt = sentAt;
         // One that has ended meanwhile is not lost.
@@ -70,10 +95,19 @@ export class FireLeases {
       }
     } catch (error) {
       logger.warn(`Cannot renew the leases of ${leased.length} schedules, trying again: ${error}`);
+      if (Date.now() - this.#kept.keptAt < timeoutMs) return;
       for (const fire of leased) {
         if (sentAt - fire.renewedAt < timeoutMs || fire.context.signal.aborted) continue;
         fire.abort(new LeaseLostError(`${fire}`, "it could not be renewed in time"));
       }
     }
   }
+}
+
+function idsOf(fires: readonly RunningFire[]): number[] {
+  return fires.map(({ id }) => id);
+}
+
+function tokensOf(fires: readonly RunningFire[]): string[] {
+  return fires.map(({ token }) => token!);
 }

@@ -3,6 +3,7 @@ import type { Job, JobId } from "../job.ts";
 import type { Logger } from "../logger.ts";
 import type { Lease } from "../queries/queue.ts";
 import type { Attempt } from "./attempt.ts";
+import type { KeptLeases } from "./lease_keeper.ts";
 import { type Moment, momentNow, msSince } from "./moment.ts";
 import { Wake } from "./wake.ts";
 
@@ -17,6 +18,8 @@ export interface HeartbeatParts {
   readonly attempts: () => Iterable<Attempt>;
   /** Renews leases and gives those that are still ours. */
   readonly renew: (jobIds: readonly JobId[]) => Promise<Lease[]>;
+  /** Gives leases that last so long into the care of a thread, for when this one is blocked. */
+  readonly keepLeases: (leaseMs: number) => KeptLeases;
   readonly logger: Logger;
 }
 
@@ -30,6 +33,7 @@ export interface Claim {
 /** Renews the leases of running jobs and tells the handlers of those that are lost. */
 export class Heartbeat {
   readonly #parts: HeartbeatParts;
+  readonly #kept: KeptLeases;
   readonly #wake = new Wake();
   #loop: Promise<void> | undefined;
   #closed = false;
@@ -40,6 +44,7 @@ export class Heartbeat {
 
   constructor(parts: HeartbeatParts) {
     this.#parts = parts;
+    this.#kept = parts.keepLeases(parts.timeoutMs);
   }
 
   /** Begins to beat. */
@@ -59,10 +64,11 @@ export class Heartbeat {
 
   /**
    * After a claim: leaves out the jobs that others have taken over, where the answer took longer than a lease lasts. The
-   * process may have slept meanwhile.
+   * process may have slept meanwhile. From now on the leases are kept, should a handler block the event loop.
    */
   async confirm(claim: Claim): Promise<Claim> {
     const { jobs, claimedAt } = claim;
+    if (jobs.length > 0 && this.#parts.timeoutMs > 0) this.#kept.hold();
     if (jobs.length === 0 || !this.#isTooLate(claimedAt)) return claim;
     const confirmedAt = momentNow();
     const leases = await this.#parts.renew(jobs.map((job) => job.id));
@@ -79,6 +85,7 @@ export class Heartbeat {
     this.#closed = true;
     this.#wake.set();
     await this.#loop;
+    this.#kept.rest();
   }
 
   async #beatUntilClosed(): Promise<void> {
@@ -100,6 +107,8 @@ export class Heartbeat {
         ? []
         : await this.#parts.renew(attempts.map((attempt) => attempt.job.id));
       this.#goodAt = sentAt;
+      if (attempts.length === 0) this.#kept.rest();
+      else this.#kept.renewed();
       const kept = new Map(leases.map(({ jobId, canceled }) => [jobId, canceled]));
       for (const attempt of attempts) {
         const canceled = kept.get(attempt.job.id);
@@ -124,6 +133,7 @@ export class Heartbeat {
 
   /** While the database is out of reach the lease runs out by our own clock: from then on another worker may have it. */
   #expire(attempts: readonly Attempt[]): void {
+    if (Date.now() - this.#kept.keptAt < this.#parts.timeoutMs) return;
     for (const attempt of attempts) {
       const renewedAt = this.#renewedAt.get(attempt) ?? attempt.claimedAt;
       if (!this.#isTooLate(renewedAt) || attempt.reason !== undefined) continue;

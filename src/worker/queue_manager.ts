@@ -8,7 +8,7 @@ import { Attempts, type Room } from "./attempts.ts";
 import { Claimer } from "./claimer.ts";
 import { type Entrypoint, gatesOf } from "./entrypoint.ts";
 import type { Fleet } from "./fleet.ts";
-import { type Claim, Heartbeat } from "./heartbeat.ts";
+import { type Claim, Heartbeat, type HeartbeatParts } from "./heartbeat.ts";
 import type { Listener } from "./listener.ts";
 import type { ResolvedRunOptions } from "./run_options.ts";
 
@@ -20,6 +20,7 @@ export interface QueueManagerParts {
   readonly listener: Listener;
   readonly fleet: Fleet;
   readonly acknowledger: Acknowledger;
+  readonly keepLeases: HeartbeatParts["keepLeases"];
   readonly logger: Logger;
   /** For the handlers. */
   readonly resources: unknown;
@@ -67,6 +68,7 @@ export class QueueManager {
     this.#longestLeaseMs = Math.max(0, ...leases);
     this.#heartbeat = new Heartbeat({
       timeoutMs: leases.length > 0 ? Math.min(...leases) : 0,
+      keepLeases: parts.keepLeases,
       attempts: () => this.#attempts.all(),
       renew: (ids) => queue.heartbeat(ids, queueManagerId),
       logger,

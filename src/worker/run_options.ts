@@ -13,6 +13,15 @@ export interface RunOptions {
    */
   batchSize?: number | "auto" | undefined;
   /**
+   * How long a handler may block the event loop and keep its job: a thread with a connection of its own sends heartbeats
+   * meanwhile, and after it other workers take the jobs over, since a process that hangs must lose them in the end. The
+   * thread needs a driver of {@linkcode openWorkerDriver} and Deno, Bun or Node from 20.16 on; it is started with the
+   * first job and connects only when it is needed. `0` is no thread: then `heartbeatTimeout` is the limit.
+   *
+   * @default twenty times `heartbeatTimeout`, which is ten minutes
+   */
+  blockTimeout?: Duration | undefined;
+  /**
    * Longest wait between two looks at the queue when no notification comes. Bounds how late a job can start if a
    * notification is lost. While jobs wait for the seat of a full limit nothing is sent until the lease of a running one
    * should have run out, so that `heartbeatTimeout` is the bound.
@@ -74,6 +83,7 @@ export interface RunOptions {
 /** {@linkcode RunOptions} with every default filled in, every value checked and every duration in milliseconds. */
 export interface ResolvedRunOptions {
   readonly batchSize: number | "auto";
+  readonly blockTimeoutMs: number;
   readonly dequeueTimeoutMs: number;
   readonly heartbeatTimeoutMs: number;
   readonly logger: Logger | undefined;
@@ -88,6 +98,7 @@ export interface ResolvedRunOptions {
 /** Names of the options. */
 export const RUN_OPTIONS: readonly string[] = [
   "batchSize",
+  "blockTimeout",
   "dequeueTimeout",
   "heartbeatTimeout",
   "logger",
@@ -105,6 +116,11 @@ const MAX_BATCH_SIZE = 10_000;
 /** Shorter timeouts would spend the database on heartbeats, or lose leases to a pause of the garbage collector. */
 const MIN_HEARTBEAT_TIMEOUT_MS = 100;
 
+/** Heartbeat timeouts in the default block timeout: far more than a handler should block, and a hung process is found out. */
+const BLOCKED_TIMEOUTS = 20;
+
+const DEFAULT_HEARTBEAT_TIMEOUT_MS = 30_000;
+
 /**
  * Checks the options of a run.
  *
@@ -115,12 +131,16 @@ export function resolveRunOptions(options: RunOptions = {}): ResolvedRunOptions 
   knownOptions("options", options, RUN_OPTIONS);
   const { batchSize = "auto", maxConcurrentTasks = 100 } = options;
   const mode = oneOf("mode", options.mode ?? "continuous", ["continuous", "drain"]);
+  const heartbeatTimeoutMs = heartbeatTimeout(
+    options.heartbeatTimeout ?? DEFAULT_HEARTBEAT_TIMEOUT_MS,
+  );
   return {
     batchSize: batchSize === "auto"
       ? "auto"
       : atMostBatch(integerAtLeast("batchSize", batchSize, 1)),
+    blockTimeoutMs: blockTimeout(options.blockTimeout, heartbeatTimeoutMs),
     dequeueTimeoutMs: toPositiveMs("dequeueTimeout", options.dequeueTimeout ?? { seconds: 30 }),
-    heartbeatTimeoutMs: heartbeatTimeout(options.heartbeatTimeout ?? { seconds: 30 }),
+    heartbeatTimeoutMs,
     logger: options.logger,
     maxConcurrentTasks: integerAtLeast("maxConcurrentTasks", maxConcurrentTasks, 1),
     mode,
@@ -144,5 +164,16 @@ function heartbeatTimeout(value: Duration): number {
   if (ms === 0 || ms >= MIN_HEARTBEAT_TIMEOUT_MS) return ms;
   throw new RangeError(
     `Cannot use "heartbeatTimeout" as it must be 0 or at least ${MIN_HEARTBEAT_TIMEOUT_MS} ms: current value is ${ms} ms`,
+  );
+}
+
+function blockTimeout(value: Duration | undefined, heartbeatTimeoutMs: number): number {
+  if (value === undefined) {
+    return BLOCKED_TIMEOUTS * (heartbeatTimeoutMs || DEFAULT_HEARTBEAT_TIMEOUT_MS);
+  }
+  const ms = toMs("blockTimeout", value);
+  if (ms === 0 || ms > heartbeatTimeoutMs) return ms;
+  throw new RangeError(
+    `Cannot use "blockTimeout" as it must be 0 or longer than heartbeatTimeout, ${heartbeatTimeoutMs} ms: current value is ${ms} ms`,
   );
 }

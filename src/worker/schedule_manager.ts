@@ -4,7 +4,7 @@ import { ShutdownError } from "../errors.ts";
 import type { Logger } from "../logger.ts";
 import type { ScheduleOutlook, ScheduleRow, ScheduleStore } from "../queries/schedules.ts";
 import type { Schedule } from "../schedule.ts";
-import { FireLeases, PYTHON_TIMEOUT_MS } from "./fire_leases.ts";
+import { FireLeases, type FireLeasesParts, PYTHON_TIMEOUT_MS } from "./fire_leases.ts";
 import { RunningFire } from "./running_fire.ts";
 import type { ResolvedRunOptions } from "./run_options.ts";
 import { Wake } from "./wake.ts";
@@ -14,6 +14,7 @@ export interface ScheduleManagerParts {
   /** At least one. */
   readonly schedules: readonly Schedule[];
   readonly store: ScheduleStore;
+  readonly keepLeases: FireLeasesParts["keepLeases"];
   readonly logger: Logger;
   /** For the handlers. */
   readonly resources: unknown;
@@ -57,10 +58,8 @@ export class ScheduleManager {
 
   constructor(parts: ScheduleManagerParts) {
     this.#parts = parts;
-    const { store, logger } = parts;
     this.#timeoutMs = parts.options.heartbeatTimeoutMs || PYTHON_TIMEOUT_MS;
-    const running = this.#running;
-    this.#leases = new FireLeases({ timeoutMs: this.#timeoutMs, running, store, logger });
+    this.#leases = new FireLeases({ ...parts, timeoutMs: this.#timeoutMs, running: this.#running });
   }
 
   /** Fires schedules until `stop()`, or in drain mode until none is due. Every fire has then ended or is put back. */
@@ -216,7 +215,7 @@ export class ScheduleManager {
   ): void {
     const running = new RunningFire(schedule, claim, this.#parts);
     this.#running.add(running);
-    if (this.#running.size === 1) this.#leases.begin();
+    this.#leases.begin();
     void this.#run(running);
   }
 
@@ -233,6 +232,7 @@ export class ScheduleManager {
     running.ended = true;
     await this.#store(running);
     this.#running.delete(running);
+    this.#leases.end();
     this.#wake.set();
     this.#settled.set();
   }

@@ -11,6 +11,7 @@ import { Acknowledger } from "./acknowledger.ts";
 import { Aggregator } from "./aggregator.ts";
 import { type Entrypoint, gatesOf } from "./entrypoint.ts";
 import { Fleet } from "./fleet.ts";
+import { LeaseKeeper } from "./lease_keeper.ts";
 import { Listener } from "./listener.ts";
 import { QueueManager } from "./queue_manager.ts";
 import type { ResolvedRunOptions } from "./run_options.ts";
@@ -50,6 +51,7 @@ export async function work(parts: WorkParts): Promise<void> {
     stopping: stopped,
     logger,
   });
+  const keeper = new LeaseKeeper({ driver, blockTimeoutMs: options.blockTimeoutMs, logger });
   let jobs: QueueManager | undefined;
   const gates = gatesOf(parts.entrypoints, options.heartbeatTimeoutMs);
   let manager: Manager | undefined;
@@ -87,8 +89,12 @@ export async function work(parts: WorkParts): Promise<void> {
     const managers: Manager[] = [];
     if (parts.schedules.length > 0) {
       const store = new ScheduleStore(driver, statements);
+      const keepLeases = (leaseMs: number) =>
+        keeper.keep("schedules", leaseMs, statements.get("heartbeat_fires"));
       const { schedules } = parts;
-      managers.push(new ScheduleManager({ schedules, store, logger, resources, options }));
+      managers.push(
+        new ScheduleManager({ schedules, store, keepLeases, logger, resources, options }),
+      );
     }
     if (parts.entrypoints.size > 0) {
       await listener.start();
@@ -99,6 +105,8 @@ export async function work(parts: WorkParts): Promise<void> {
         listener,
         fleet,
         acknowledger: new Acknowledger(queue, queueManagerId, logger),
+        keepLeases: (leaseMs) =>
+          keeper.keep("jobs", leaseMs, statements.get("keep_leases"), [queueManagerId]),
         logger,
         resources,
         options,
@@ -119,6 +127,7 @@ export async function work(parts: WorkParts): Promise<void> {
     logger.info(`Worker ${queueManagerId} has stopped`);
     if (deaf !== undefined) throw deaf;
   } finally {
+    await keeper.close();
     await aggregator.close();
     await listener.close();
   }

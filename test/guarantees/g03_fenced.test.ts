@@ -55,6 +55,10 @@ const writes: [string, (job: Job, id: string) => Promise<number[]>][] = [
     "retry",
     (job, id) => store.retry([{ jobId: job.id, delayMs: 0, traceback: null }], id),
   ],
+  ["keep_leases", async (_, id) => {
+    const text = new Statements(resolveSettings(queue.names)).get("keep_leases");
+    return (await queue.sql.unsafe(text, [id])).map((row) => Number(row["id"]));
+  }],
   ["heartbeat", async (job, id) => (await store.heartbeat([job.id], id)).map(({ jobId }) => jobId)],
 ];
 
@@ -106,7 +110,7 @@ test(
   async () => {
     const { sql, names } = queue;
     await sql`create table ${sql(names.schema)}.runs (job_id bigint, pid int)`;
-    const asleep = await startWorkerProcess(queue, { heartbeatTimeoutMs: 1_500 });
+    const asleep = await startWorkerProcess(queue, { heartbeatTimeoutMs: 1_500, threads: true });
     sleeper = asleep;
     const ids = await queue.queries.enqueue("until_aborted", [null, null, null]);
     await until(

@@ -73,12 +73,26 @@ export async function checkPgq(
   if (handled?.[1] !== payload || !runtime.test(handled[2]!)) {
     throw new CheckError(`The handler should have said ${payload} on ${runtime}`, said);
   }
+  await checkThread({ command, args, runtime }, options);
   const [counts] = await database.query(
     `SELECT (SELECT count(*)::int FROM ${schema}.pgqueuer) AS left, ` +
       `(SELECT count(*)::int FROM ${schema}.pgqueuer_log WHERE status = 'successful') AS done`,
   );
-  if (counts?.left !== 0 || counts.done !== 1) {
-    throw new CheckError("One job must be done and none left", JSON.stringify(counts));
+  if (counts?.left !== 0 || counts.done !== 2) {
+    throw new CheckError("Two jobs must be done and none left", JSON.stringify(counts));
+  }
+}
+
+/** The thread that keeps leases runs from the package: its script is found, and what that imports. */
+async function checkThread(
+  { command, args }: PgqCommand,
+  options: { cwd: string; env: Record<string, string> },
+): Promise<void> {
+  await run(command, [...args, "queue", "block", "3000"], options);
+  const worker = ["run", "./main.ts:main", "--mode", "drain", "--heartbeat-timeout", "1"];
+  const { code, output } = await finish(command, [...args, ...worker], options);
+  if (code !== 0 || !/No lease of jobs was renewed for .*: a thread renewed them/.test(output)) {
+    throw new CheckError("A thread should have renewed the lease of a blocked handler", output);
   }
 }
 

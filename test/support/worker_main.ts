@@ -17,6 +17,21 @@ const pgq = new PgQueuer(await openWorkerDriver(dsn), {
 });
 const sql = postgres(dsn, { max: 2, onnotice: () => {} });
 
+function block(ms: number): void {
+  const end = performance.now() + ms;
+  while (performance.now() < end);
+}
+
+if (options.ticks) {
+  pgq.schedule("tick", "* * * * * *", async ({ due }) => {
+    const runs = sql(`${names.schema}.runs`);
+    const [order] = await sql`delete from ${runs} where job_id = -1 returning pid`;
+    if (order === undefined) return;
+    await sql`insert into ${runs} (job_id, pid) values (${due.getTime()}, ${process.pid})`;
+    block(order["pid"]);
+  });
+}
+
 // Ends at once.
 pgq.entrypoint("quick", () => {});
 // Ends at once, or after as many milliseconds as the payload says.
@@ -29,6 +44,8 @@ pgq.entrypoint("work", async (job) => {
   await sql`insert into ${sql(names.schema)}.runs (job_id, pid) values (${job.id}, ${process.pid})`;
   await new Promise((resolve) => setTimeout(resolve, Number(text(job.payload))));
 });
+// Blocks the event loop for as many milliseconds as the payload says, from its first moment on.
+pgq.entrypoint("block", (job) => block(Number(text(job.payload))));
 // Runs until its signal aborts.
 pgq.entrypoint("until_aborted", async (job, { signal }) => {
   await sql`insert into ${sql(names.schema)}.runs (job_id, pid) values (${job.id}, ${process.pid})`;
@@ -50,6 +67,7 @@ const run = pgq.run({
   heartbeatTimeout: heartbeatTimeoutMs,
   shutdownTimeout: shutdownTimeoutMs,
   maxConcurrentTasks: options.maxConcurrentTasks,
+  blockTimeout: options.blockTimeoutMs,
   ...(options.dequeueTimeoutMs === undefined ? {} : { dequeueTimeout: options.dequeueTimeoutMs }),
 });
 console.log("ready");

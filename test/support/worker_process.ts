@@ -10,6 +10,11 @@ export interface WorkerProcessOptions {
   shutdownTimeoutMs?: number;
   dequeueTimeoutMs?: number;
   maxConcurrentTasks?: number;
+  blockTimeoutMs?: number;
+  /** Whether it has the thread that keeps leases, also on Node 20. */
+  threads?: boolean;
+  /** Registers the schedule "tick". A row -1 of the table of runs makes it block for as many milliseconds as its pid. */
+  ticks?: boolean;
   /** Of the entrypoint "limited". */
   concurrencyLimit?: number;
   /** Of the entrypoint "rated". */
@@ -27,20 +32,27 @@ export interface WorkerProcess {
   stderr(): string;
 }
 
-/** The command line that runs a TypeScript file under the runtime of this process. */
-export function runtimeCommand(file: string): [string, string[]] {
+/** The program of a worker process. */
+export const WORKER_MAIN: string = fileURLToPath(new URL("worker_main.ts", import.meta.url));
+
+/**
+ * The command line that runs a TypeScript file under the runtime of this process. Its threads run TypeScript too if
+ * `threads` is set: on Node 20 each of them takes a second for that.
+ */
+export function runtimeCommand(file: string, threads: boolean = false): [string, string[]] {
   if ("Deno" in globalThis) return [process.execPath, ["run", "-A", file]];
   if ("Bun" in globalThis) return [process.execPath, [file]];
-  return [process.execPath, ["--import", "tsx", file]];
+  const tsx = threads ? new URL("tsx_in_threads.mjs", import.meta.url).href : "tsx";
+  return [process.execPath, ["--import", tsx, file]];
 }
 
-/** Starts a worker process. Resolves when it says that it runs. */
+/** Starts a worker process, or a bundle of its program. Resolves when it says that it runs. */
 export async function startWorkerProcess(
   queue: TestQueue,
   options: WorkerProcessOptions = {},
+  main: string = WORKER_MAIN,
 ): Promise<WorkerProcess> {
-  const main = fileURLToPath(new URL("worker_main.ts", import.meta.url));
-  const [command, args] = runtimeCommand(main);
+  const [command, args] = runtimeCommand(main, options.threads);
   const child = spawn(command, args, {
     cwd: fileURLToPath(new URL("../..", import.meta.url)),
     env: {

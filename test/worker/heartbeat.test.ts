@@ -1,6 +1,6 @@
 /** What a worker does that was asleep for longer than its leases last. */
 import { randomUUID } from "node:crypto";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import {
   type Driver,
   type Job,
@@ -11,6 +11,10 @@ import {
   resolveSettings,
 } from "../../mod.ts";
 import { type StatementName, Statements } from "../../src/sql/render.ts";
+import { silentLogger } from "../../src/logger.ts";
+import { Attempt } from "../../src/worker/attempt.ts";
+import { Heartbeat } from "../../src/worker/heartbeat.ts";
+import { momentNow } from "../../src/worker/moment.ts";
 import { deferred, openTestQueue, type TestQueue, until } from "../support/queue.ts";
 
 const HOUR_MS = 3_600_000;
@@ -175,4 +179,98 @@ test("a lost job whose handler goes on can be claimed again", async () => {
   ended.resolve();
   await pgq.stop();
   await run;
+});
+
+describe("Heartbeat", () => {
+  /** A heartbeat that cannot renew the lease of its one job, and the job's attempt. */
+  function cutOff(keptAgoMs: number): {
+    heartbeat: Heartbeat;
+    attempt: Attempt;
+    held: string[];
+    tries: () => number;
+  } {
+    const held: string[] = [];
+    let tries = 0;
+    const longAgo = { monotonic: performance.now() - 1_000, wall: Date.now() - 1_000 };
+    const attempt = new Attempt({ id: 1 } as Job, longAgo, longAgo, {
+      logger: silentLogger,
+      resources: undefined,
+    });
+    const heartbeat = new Heartbeat({
+      timeoutMs: 300,
+      attempts: () => [attempt],
+      renew: () => {
+        tries++;
+        return Promise.reject(new Error("no database"));
+      },
+      keepLeases: (leaseMs) => ({
+        hold: () => void held.push(`hold ${leaseMs}`),
+        renewed: () => void held.push("renewed"),
+        rest: () => void held.push("rest"),
+        get keptAt() {
+          return Date.now() - keptAgoMs;
+        },
+      }),
+      logger: silentLogger,
+    });
+    return { heartbeat, attempt, held, tries: () => tries };
+  }
+
+  test("aborts a job whose lease ran out while the database was out of reach", async () => {
+    const { heartbeat, attempt } = cutOff(300);
+
+    heartbeat.start();
+    await until("it has tried", () => attempt.reason);
+
+    expect(attempt.reason).toBeInstanceOf(LeaseLostError);
+    expect(attempt.lost).toBe(false);
+    await heartbeat.close();
+  });
+
+  test("does not while a thread has renewed it", async () => {
+    const { heartbeat, attempt, held, tries } = cutOff(200);
+
+    heartbeat.start();
+    await until("it has tried again", () => tries() === 2);
+    await heartbeat.close();
+
+    expect(attempt.reason).toBeUndefined();
+    expect(held).toEqual(["rest"]);
+  });
+
+  test.each([
+    ["tells the thread that it has renewed the leases", 1, "renewed"],
+    ["tells the thread that no job is left", 0, "rest"],
+  ])("%s", async (_, jobs, said) => {
+    const { attempt } = cutOff(0);
+    const told: string[] = [];
+    const heartbeat = new Heartbeat({
+      timeoutMs: 300,
+      attempts: () => Array<Attempt>(jobs).fill(attempt),
+      renew: () => Promise.resolve([{ jobId: attempt.job.id, canceled: false }]),
+      keepLeases: () => ({
+        hold: () => void told.push("hold"),
+        renewed: () => void told.push("renewed"),
+        rest: () => void told.push("rest"),
+        keptAt: 0,
+      }),
+      logger: silentLogger,
+    });
+
+    heartbeat.start();
+    await until("it has told", () => told.length > 0);
+
+    expect(told[0]).toBe(said);
+    await heartbeat.close();
+    expect(told.at(-1)).toBe("rest");
+  });
+
+  test("puts the leases of a claim into the care of the thread before its jobs start", async () => {
+    const { heartbeat, attempt, held } = cutOff(0);
+
+    await heartbeat.confirm({ jobs: [], claimedAt: momentNow() });
+    expect(held).toEqual([]);
+    await heartbeat.confirm({ jobs: [attempt.job], claimedAt: momentNow() });
+    expect(held).toEqual(["hold 300"]);
+  });
 });
