@@ -12,6 +12,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { bin, CheckError, finish, ROOT, run } from "./package/command.ts";
 import {
+  checkClients,
   checkDevWithoutServer,
   checkImport,
   checkPgq,
@@ -55,6 +56,7 @@ const STEPS: readonly Step[] = [
   ["the tarball has what it needs", tarball],
   ["the tarball installs", project],
   ["its names are those of the entries", async () => checkImport(await project())],
+  ["it needs none of the clients", async () => checkClients(await project())],
   ["its types compile on TypeScript 5.9 and 7", async () => checkTypes(await project())],
   [`pgq runs on Node ${nodeVersion} by npx`, checkThisNode],
   [`pgq runs on Node ${otherMajor}`, checkOtherNode],

@@ -27,7 +27,8 @@ export function pglite(handle: unknown): Client | undefined {
     inside: "db.transaction(async (tx) => { await getQueue(tx).enqueue(…) })",
     outside: "new Queries(fromClient(db))",
     isTransaction,
-    standing: () => isTransaction ? db.closed ? "ended" : "open" : "outside",
+    // Older releases do not close one that commits by itself.
+    standing: () => isTransaction ? db.closed ? "ended" : "unknown" : "outside",
     query: async (text: string, parameters: readonly Parameter[]) =>
       (await db.query(text, [...parameters])).rows,
     // Nothing else can reach a database in this process.

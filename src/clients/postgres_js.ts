@@ -25,7 +25,7 @@ export interface PostgresJsReserved extends PostgresJsConnection {
 
 /** Recognizes every handle of postgres.js, a function with tagged templates. */
 export function postgresJs(handle: unknown): Client | undefined {
-  if (typeof handle !== "function" || !hasMethods(handle, "unsafe", "notify")) return undefined;
+  if (typeof handle !== "function" || !hasMethods(handle, "unsafe")) return undefined;
   const sql = handle as unknown as PostgresJsConnection;
   const isTransaction = hasMethods(handle, "savepoint");
   const isReserved = hasMethods(handle, "release");

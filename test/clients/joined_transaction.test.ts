@@ -1,7 +1,7 @@
 /** How getQueue() finds out that a transaction is open: what it asks, and what the answers come to. */
 import pg from "pg";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { getQueue, SchemaError } from "../../mod.ts";
+import { getQueue, type KyselyTransaction, SchemaError } from "../../mod.ts";
 import { openTestQueue, type TestQueue } from "../support/queue.ts";
 
 let queue: TestQueue;
@@ -119,6 +119,20 @@ test("a connection of an older pg, which cannot tell, is asked about", async () 
   await client.query("begin");
   await getQueue(older, queue.names).enqueue("one", null);
   await client.query("rollback");
+
+  expect(await queue.rows()).toEqual([]);
+});
+
+test("a transaction of an older Kysely, which runs what comes late, is asked about", async () => {
+  const older: KyselyTransaction = {
+    isTransaction: true,
+    getExecutor: () => ({ adapter: { supportsReturning: true, supportsTransactionalDdl: true } }),
+    executeQuery: ({ sql, parameters }) => client.query(sql, [...parameters]),
+  };
+
+  await expect(getQueue(older, queue.names).enqueue("late", null)).rejects.toThrow(
+    /current value is a transaction of Kysely that has ended/,
+  );
 
   expect(await queue.rows()).toEqual([]);
 });

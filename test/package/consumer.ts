@@ -5,6 +5,19 @@ import * as testing from "../../src/testing/mod.ts";
 import { CheckError, finish, run } from "./command.ts";
 import type { CheckDatabase } from "./database.ts";
 
+/** What getQueue() knows and does not import. */
+const CLIENT_PACKAGES = [
+  "pg",
+  "drizzle-orm",
+  "kysely",
+  "knex",
+  "@prisma/client",
+  "typeorm",
+  "@mikro-orm/core",
+  "sequelize",
+  "@electric-sql/pglite",
+];
+
 /** How users of one runtime call `pgq`. */
 export interface PgqCommand {
   readonly command: string;
@@ -23,6 +36,28 @@ export async function checkImport(project: string): Promise<void> {
       throw new CheckError(`${name} exports other names`, `${found}\n!=\n${expected}`);
     }
   }
+}
+
+/** Joins a transaction where none of the clients is installed but the one that we bring: they are known by shape. */
+export async function checkClients(project: string): Promise<void> {
+  const script = `
+    import { getQueue } from "pgqueuer";
+    const found = ${JSON.stringify(CLIENT_PACKAGES)}.filter((name) => {
+      try {
+        return import.meta.resolve(name);
+      } catch {
+        return false;
+      }
+    });
+    const sent = [];
+    const query = async (text) => {
+      sent.push(text);
+      return [{ ids: "7", transaction: "1" }];
+    };
+    console.log(found, await getQueue({ query }).enqueue("say", null), sent.length);
+  `;
+  const said = await run("node", ["--input-type=module", "-e", script], { cwd: project });
+  if (said.trim() !== "[] 7 2") throw new CheckError("getQueue() should do without clients", said);
 }
 
 /** Compiles a user's code against our types, which are checked themselves. */
