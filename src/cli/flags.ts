@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { Headers, JobStatus } from "../job.ts";
 import type { Durability } from "../settings.ts";
+import { MAX_TIMER_MS } from "../validate.ts";
 import { UsageError } from "./command.ts";
 import { LEVELS, type LogLevel } from "./log.ts";
 
@@ -10,6 +11,12 @@ function seconds(zero: "or zero" | "not zero"): z.ZodType<number> {
   return decimal(error)
     .refine((value) => zero === "or zero" ? value >= 0 : value > 0, { error })
     .transform((value) => value * 1_000);
+}
+
+/** The same where it is waited for by a timer, which holds 24 days. */
+function timerSeconds(): z.ZodType<number> {
+  const error = "a number of seconds > 0, at most 24 days";
+  return seconds("not zero").refine((value) => value <= MAX_TIMER_MS, { error });
 }
 
 /** At most what an `int4` of the database holds. */
@@ -107,6 +114,7 @@ interface FlagTypes {
   readonly channel: string;
   readonly rollback: boolean;
   readonly role: string;
+  readonly interval: number;
 }
 
 /** What the text behind each flag must be. */
@@ -138,7 +146,7 @@ const SCHEMAS: { readonly [Name in keyof FlagTypes]: z.ZodType<FlagTypes[Name]> 
   restartDelay: seconds("or zero"),
   last: seconds("not zero"),
   silentAfter: seconds("not zero"),
-  listen: seconds("not zero"),
+  listen: timerSeconds(),
   remove: z.array(z.string().min(1, { error: "not empty" })),
   channel: z.string().refine((name) => {
     const bytes = new TextEncoder().encode(name).length;
@@ -146,6 +154,7 @@ const SCHEMAS: { readonly [Name in keyof FlagTypes]: z.ZodType<FlagTypes[Name]> 
   }, { error: "from 1 to 63 bytes long" }),
   rollback: z.boolean(),
   shutdownOnListenerFailure: z.boolean(),
+  interval: timerSeconds(),
   role: z.string().regex(/^(?!pg_)[a-z_][a-z0-9_]{0,62}$/, {
     error: "a plain SQL identifier in lower case that does not begin with pg_",
   }),

@@ -3,6 +3,7 @@ import { bench } from "./bench_command.ts";
 import { type Command, type Surroundings, UsageError } from "./command.ts";
 import { cancel, requeue } from "./change_commands.ts";
 import { readCommandLine } from "./commander.ts";
+import { dashboard } from "./dashboard_command.ts";
 import { dev } from "./dev_command.ts";
 import { doctor } from "./doctor_command.ts";
 import { grants } from "./grants_command.ts";
@@ -34,6 +35,7 @@ const COMMANDS: readonly Command[] = [
   dev,
   queue,
   status,
+  dashboard,
   doctor,
   ls,
   show,

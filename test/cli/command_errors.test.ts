@@ -26,6 +26,7 @@ const COMMANDS: readonly (readonly string[])[] = [
   ["requeue", "1"],
   ["cancel", "1"],
   ["status"],
+  ["dashboard"],
   ["schedules"],
   ["schedules", "--remove", "1"],
   ["durability", "balanced"],

@@ -26,6 +26,7 @@ const COMMANDS = [
   "autovac",
   "doctor",
   "grants",
+  "dashboard",
 ];
 
 const DSN = "postgresql://app:hunter2@127.0.0.1:1/shop";
@@ -118,6 +119,8 @@ describe("a wrong command line ends with code 2 and says", () => {
     [["grants", "--role", "web"], 'Cannot use "--role" as 4 tasks need a role each'],
     [["grants", "read", "--role", "a b"], "a plain SQL identifier in lower case"],
     [["grants", "read", "--role", "pg_me"], "does not begin with pg_"],
+    [["dashboard", "--interval", "0"], "must be a number of seconds > 0"],
+    [["dashboard", "-i", "9999999"], "a number of seconds > 0, at most 24 days"],
     [["durability", "fast"], 'durable: current value is "fast"'],
     [["durability"], 'missing required argument "level"'],
     [["autovac", "--rolback"], 'did you mean "--rollback"?'],
