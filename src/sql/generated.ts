@@ -120,13 +120,19 @@ BEGIN
     ), share AS (
         -- How many of the first jobs belong to each entrypoint: more than will be claimed are not locked.
         SELECT front.entrypoint, count(*) AS jobs FROM (
-            SELECT opened.entrypoint FROM opened CROSS JOIN LATERAL (
-                SELECT job.priority, job.id FROM {queue_table} AS job
-                WHERE job.entrypoint COLLATE "C" = opened.entrypoint AND job.status = 'queued'
-                    AND job.execute_after <= job.created
-                ORDER BY job.priority DESC, job.id
-                LIMIT CASE WHEN opened.serialized THEN 0 ELSE greatest(0, opened.room) END
+            SELECT job.entrypoint FROM (
+                SELECT opened.entrypoint, opened.limited, job.priority, job.id,
+                    row_number() OVER (PARTITION BY opened.limited ORDER BY job.priority DESC, job.id) AS start
+                FROM opened CROSS JOIN LATERAL (
+                    SELECT job.priority, job.id FROM {queue_table} AS job
+                    WHERE job.entrypoint COLLATE "C" = opened.entrypoint AND job.status = 'queued'
+                        AND job.execute_after <= job.created
+                    ORDER BY job.priority DESC, job.id
+                    LIMIT CASE WHEN opened.serialized THEN 0 ELSE greatest(0, opened.room) END
+                ) AS job
             ) AS job
+            -- Those that may not start must not count: they would take the place of jobs that may.
+            WHERE NOT job.limited OR job.start <= startable
             ORDER BY job.priority DESC, job.id
             LIMIT most
         ) AS front

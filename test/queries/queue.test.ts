@@ -157,3 +157,16 @@ test("due jobs of a serialized entrypoint that wait for each other do not hide t
 
   expect(jobs.map(({ id }) => id)).toEqual([first, keyed]);
 });
+
+test("jobs with limits that may not start take the place of none without limits", async () => {
+  const ids = await queue.queries.enqueue(["free", "one", "two", "free"], Array(4).fill(null));
+  const gates = [
+    gate("free"),
+    gate("one", { concurrencyLimit: 3 }),
+    gate("two", { concurrencyLimit: 3 }),
+  ];
+
+  const jobs = await store.claimLimited(3, 1, gates, me);
+
+  expect(jobs.map(({ id }) => id)).toEqual([ids[0], ids[1], ids[3]]);
+});
