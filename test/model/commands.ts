@@ -7,9 +7,12 @@ import type { Status } from "./real_queue.ts";
 /** Names of the entrypoints. The first has no limits. */
 export const ENTRYPOINTS = ["free", "one", "two", "three"] as const;
 
-/** Which jobs a call names: by place among those that the worker believes it runs, or among all that ever were. */
+/**
+ * Which jobs a call names, by place: among those that the worker believes it runs, those that are held, those that have not
+ * ended, or all that ever were.
+ */
 export interface Choice {
-  readonly of: "mine" | "all";
+  readonly of: "mine" | "held" | "there" | "all";
   readonly places: readonly number[];
 }
 
@@ -68,45 +71,57 @@ const BITS = 2 ** ENTRYPOINTS.length - 1;
 
 const worker = fc.nat({ max: 2 });
 const entrypoints = fc.oneof(
-  { weight: 2, arbitrary: fc.constant(BITS) },
+  { weight: 4, arbitrary: fc.constant(BITS) },
   { weight: 1, arbitrary: fc.constant(1) },
   { weight: 2, arbitrary: fc.integer({ min: 1, max: BITS }) },
 );
-const places = fc.array(fc.nat({ max: 11 }), { minLength: 1, maxLength: 4 });
-const mine: fc.Arbitrary<Choice> = fc.record({
-  of: fc.oneof(
-    { weight: 5, arbitrary: fc.constant("mine" as const) },
-    { weight: 1, arbitrary: fc.constant("all" as const) },
-  ),
-  places,
-});
-const all: fc.Arbitrary<Choice> = fc.record({ of: fc.constant("all" as const), places });
+/** Those of a batch, or some. */
+const BATCH = [0, 1, 2, 3, 4, 5];
+const places = fc.oneof(
+  { weight: 2, arbitrary: fc.constant(BATCH) },
+  {
+    weight: 1,
+    arbitrary: fc.array(fc.nat({ max: 11 }), { minLength: 1, maxLength: 4, size: "max" }),
+  },
+);
+
+/** Mostly those that the call is meant for. */
+function someOf(of: Choice["of"]): fc.Arbitrary<Choice> {
+  return fc.record({ of: fc.constantFrom(of, of, of, of, "all"), places });
+}
 
 const input: fc.Arbitrary<InputCommand> = fc.record({
   entrypoint: fc.nat({ max: ENTRYPOINTS.length - 1 }),
   priority: fc.integer({ min: -1, max: 2 }),
-  dedupeKey: fc.constantFrom(null, null, null, "a", "b", "c"),
+  dedupeKey: fc.constantFrom(null, null, null, "a", "a", "b"),
   payload: fc.constantFrom(null, "", "x"),
   headers: fc.constantFrom(null, { n: 1 }),
   due: fc.oneof(
-    { weight: 3, arbitrary: fc.constant({ after: 0 }) },
+    { weight: 6, arbitrary: fc.constant({ after: 0 }) },
     { weight: 2, arbitrary: fc.record({ after: fc.constantFrom(...SECONDS) }) },
     { weight: 1, arbitrary: fc.record({ at: fc.constantFrom(-5_000, 0, ...SECONDS) }) },
   ),
 });
 
 const look = { worker, entrypoints, limit: fc.integer({ min: 1, max: 6 }) };
-const word = { worker, jobs: mine };
-const status = fc.constantFrom<Status>("successful", "exception", "canceled", "failed", "failed");
+const word = { worker, jobs: someOf("mine") };
+const status = fc.constantFrom<Status>(
+  "successful",
+  "exception",
+  "canceled",
+  "failed",
+  "failed",
+  "failed",
+);
 
 /** What each kind of command says, and how often it happens: as often as lets the others happen. */
 const KINDS: { [Kind in QueueCommand["do"]]: [weight: number, Fields<Kind>] } = {
-  enqueue: [8, {
-    jobs: fc.array(input, { minLength: 1, maxLength: 5 }),
+  enqueue: [12, {
+    jobs: fc.array(input, { minLength: 1, maxLength: 6, size: "max" }),
     onConflict: fc.constantFrom<OnConflict>("skip", "skip", "raise", "update_priority"),
     apart: fc.constantFrom(false, false, true),
   }],
-  claim: [9, {
+  claim: [5, {
     ...look,
     counted: fc.oneof({ weight: 3, arbitrary: fc.constant(6) }, {
       weight: 1,
@@ -114,22 +129,22 @@ const KINDS: { [Kind in QueueCommand["do"]]: [weight: number, Fields<Kind>] } = 
     }),
     split: fc.integer({ min: -1, max: 1 }),
   }],
-  takeOver: [4, look],
+  takeOver: [3, look],
   lookAhead: [3, { entrypoints }],
-  acknowledge: [5, { ...word, status }],
+  acknowledge: [4, { ...word, status }],
   retry: [3, { ...word, delayMs: fc.constantFrom(0, ...SECONDS) }],
   release: [2, word],
   heartbeat: [2, word],
   releaseUnknown: [1, { worker, forgets: fc.boolean() }],
-  cancel: [3, { jobs: all }],
-  requeue: [4, { jobs: all }],
+  cancel: [2, { jobs: someOf("there") }],
+  requeue: [5, { jobs: someOf("held") }],
   crash: [2, { worker }],
   redeploy: [1, {
     entrypoint: fc.integer({ min: 1, max: ENTRYPOINTS.length - 1 }),
     concurrencyLimit: fc.nat({ max: 3 }),
   }],
-  aggregate: [1, {}],
-  prune: [1, { ageMs: fc.constantFrom(0, ...SECONDS) }],
+  aggregate: [2, {}],
+  prune: [2, { ageMs: fc.constantFrom(0, ...SECONDS) }],
   wait: [6, { ms: fc.constantFrom(250, ...SECONDS) }],
 };
 
@@ -140,29 +155,66 @@ type Fields<Kind extends QueueCommand["do"]> = {
   >;
 };
 
+function command<Kind extends QueueCommand["do"]>(
+  kind: Kind,
+): fc.Arbitrary<Extract<QueueCommand, { do: Kind }>> {
+  return fc.record({ do: fc.constant(kind), ...KINDS[kind][1] }) as fc.Arbitrary<never>;
+}
+
+/** What happens often, one after another: jobs with a past are what the rarer commands are about. */
+const lives: fc.Arbitrary<QueueCommand[]> = fc.tuple(
+  command("claim"),
+  fc.oneof({ weight: 3, arbitrary: command("acknowledge") }, {
+    weight: 2,
+    arbitrary: command("retry"),
+  }),
+).map(([claim, end]) => {
+  const jobs: Choice = { of: "mine", places: BATCH };
+  return [claim, { ...end, worker: claim.worker, jobs }];
+});
+const deaths: fc.Arbitrary<QueueCommand[]> = fc.tuple(
+  command("claim"),
+  fc.option(command("cancel"), { nil: undefined, freq: 3 }),
+  fc.constantFrom(5_000, 30_000, 60_000),
+  command("takeOver"),
+).map(([claim, cancel, ms, takeOver]) => [
+  claim,
+  ...(cancel ? [cancel] : []),
+  { do: "crash", worker: claim.worker },
+  { do: "wait", ms },
+  takeOver,
+]);
+
 /** What happens in one run. */
-export const someCommands: fc.Arbitrary<QueueCommand[]> = fc.array(
-  fc.oneof(
-    ...Object.entries(KINDS).map(([kind, [weight, fields]]) => ({
-      weight,
-      arbitrary: fc.record({ do: fc.constant(kind), ...fields }) as fc.Arbitrary<QueueCommand>,
-    })),
+export const someCommands: fc.Arbitrary<QueueCommand[]> = fc.tuple(
+  command("enqueue"),
+  fc.array(
+    fc.oneof(
+      { weight: 14, arbitrary: lives },
+      { weight: 4, arbitrary: deaths },
+      ...(Object.keys(KINDS) as QueueCommand["do"][]).map((kind) => ({
+        weight: KINDS[kind][0],
+        arbitrary: command(kind).map((one): QueueCommand[] => [one]),
+      })),
+    ),
+    { maxLength: 32, size: "max" },
   ),
-  { minLength: 1, maxLength: 40, size: "max" },
-);
+).map(([first, parts]) => [first, ...parts.flat()]);
 
 /** The entrypoints of one run. Rates are binary fractions: their tokens are then exact numbers. */
 export const someGates: fc.Arbitrary<Gate[]> = fc.tuple(
   ...ENTRYPOINTS.map((entrypoint, index) =>
     fc.record({
       entrypoint: fc.constant(entrypoint),
-      concurrencyLimit: index === 0 ? fc.constant(0) : fc.nat({ max: 3 }),
+      concurrencyLimit: index === 0 ? fc.constant(0) : fc.constantFrom(0, 0, 1, 2, 3),
       requestsPerSecond: index === 0
         ? fc.constant(Infinity)
-        : fc.constantFrom(Infinity, Infinity, Infinity, 0.25, 0.5, 2),
-      serializedDispatch: index === 0 ? fc.constant(false) : fc.constantFrom(false, false, true),
-      leaseMs: fc.constantFrom(30_000, 5_000, 0),
-      maxTakeOvers: fc.integer({ min: 1, max: 3 }),
+        : fc.constantFrom(Infinity, Infinity, Infinity, Infinity, 0.25, 0.5, 2),
+      serializedDispatch: index === 0
+        ? fc.constant(false)
+        : fc.constantFrom(false, false, false, true),
+      leaseMs: fc.constantFrom(30_000, 5_000, 5_000, 0),
+      maxTakeOvers: fc.integer({ min: 1, max: 4 }),
     })
   ),
 );

@@ -54,11 +54,13 @@ export class Session {
         return await this.#heartbeat(command);
       case "cancel": {
         const ids = this.#idsOf(command.jobs);
+        if (ids.length === 0) return;
         const found = await this.#both.ask(`cancel(${ids})`, ({ queries }) => queries.cancel(ids));
         return this.#both.compare(sorted(found), sorted(this.#both.model.cancel(ids)));
       }
       case "requeue": {
         const ids = sorted(this.#idsOf(command.jobs));
+        if (ids.length === 0) return;
         const done = await this.#both.ask(`requeue(${ids})`, ({ queries }) => queries.requeue(ids));
         return this.#both.compare(done, this.#both.model.requeue(ids));
       }
@@ -238,8 +240,15 @@ export class Session {
     return this.#both.gates.filter((_, index) => bits & 1 << index);
   }
 
-  #idsOf({ of, places }: Choice, running?: ReadonlySet<number>): number[] {
-    const ids = of === "mine" && running ? [...running] : [...this.#both.model.known, NOBODY];
+  #idsOf({ of, places }: Choice, running: ReadonlySet<number> = new Set()): number[] {
+    const { jobs, known } = this.#both.model;
+    const ids = {
+      mine: () => [...running],
+      held: () =>
+        [...jobs.values()].filter(({ status }) => status === "failed").map(({ id }) => id),
+      there: () => [...jobs.keys()],
+      all: () => [...known, NOBODY],
+    }[of]();
     return ids.length === 0 ? [] : [...new Set(places.map((place) => ids[place % ids.length]!))];
   }
 }
