@@ -21,7 +21,7 @@ import { deleteLeftovers } from "./support/leftovers.ts";
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 /** Longest time a test may take. The runners' own 5 s are too short for a restart of the server on a busy machine. */
-const TEST_TIMEOUT_MS = 30_000;
+const TEST_TIMEOUT_MS = 60_000;
 /** An engine on this machine answers in a few milliseconds. */
 const DOCKER_PING_MS = 1_000;
 /** A pull that takes longer than this is not worth its wait, as there is another way. */

@@ -122,7 +122,7 @@ export function text(payload: Uint8Array | null): string {
 export async function until<T>(
   what: string,
   condition: () => T | Promise<T>,
-  timeoutMs = 20_000,
+  timeoutMs = 45_000,
 ): Promise<NonNullable<T>> {
   const deadline = performance.now() + timeoutMs;
   while (true) {
