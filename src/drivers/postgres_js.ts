@@ -1,6 +1,7 @@
 import type { PostgresJsTransaction } from "../clients/postgres_js.ts";
 import type { ChannelListener, Driver, Executor, Parameter, Subscription } from "../driver.ts";
 import { shown } from "../validate.ts";
+import { inTransaction } from "./postgres_js_connection.ts";
 
 /** The part of a [postgres](https://www.npmjs.com/package/postgres) client that is used. */
 export interface PostgresJsClient {
@@ -48,8 +49,7 @@ export function fromPostgresJs(client: PostgresJsClient): Driver {
   }
   return {
     ...executorOf(client),
-    transaction: async <Result>(work: (executor: Executor) => Promise<Result>): Promise<Result> =>
-      await client.begin((transaction) => work(executorOf(transaction))) as Result,
+    transaction: (work) => inTransaction(client, (transaction) => work(executorOf(transaction))),
     async script(text: string): Promise<void> {
       await client.unsafe(text);
     },

@@ -1,4 +1,4 @@
-import postgres, { type Sql } from "postgres";
+import postgres, { type Sql, type TransactionSql } from "postgres";
 import { hostOptions, normalizeDsn } from "../dsn.ts";
 import type {
   ChannelListener,
@@ -12,6 +12,12 @@ import { type Duration, toMs } from "../duration.ts";
 import { type Logger, silentLogger } from "../logger.ts";
 import { statements } from "../sql/generated.ts";
 import { integerAtLeast, knownOptions } from "../validate.ts";
+import { inTransaction, isConnectionLost } from "./postgres_js_connection.ts";
+
+/** Seconds that statements get which run on other connections of a client that is replaced, as it has lost one. */
+const RETIRED_S = 2;
+/** How long to wait before the next try, if there was no other connection to be had. */
+const REPLACE_PAUSE_MS = 1_000;
 
 /** Options for {@linkcode openWorkerDriver}. */
 export interface WorkerDriverOptions {
@@ -100,6 +106,12 @@ export class WorkerDriver implements Driver, AsyncDisposable {
   readonly #options: Resolved;
   /** Replaced as a whole when a statement gets no answer. */
   #client: Sql;
+  /** A client that has lost a connection. */
+  #spoiled: Sql | undefined;
+  /** Has been replaced, and is kept until its successor has shown that it can connect. */
+  #spare: Sql | undefined;
+  /** When to replace the client at the earliest, on the monotonic clock. */
+  #replaceAt = 0;
   #closed = false;
 
   /** @internal */
@@ -114,13 +126,12 @@ export class WorkerDriver implements Driver, AsyncDisposable {
   }
 
   /** Runs statements on one connection, as one transaction. */
-  async transaction<Result>(work: (executor: Executor) => Promise<Result>): Promise<Result> {
+  transaction<Result>(work: (executor: Executor) => Promise<Result>): Promise<Result> {
     const client = this.#client;
-    return await client.begin((transaction) =>
+    return inTransaction(client, (transaction: TransactionSql) =>
       work({
         query: (text, parameters) => this.#query(client, transaction, text, parameters),
-      })
-    ) as Result;
+      }));
   }
 
   async #query<Row>(
@@ -140,8 +151,12 @@ export class WorkerDriver implements Driver, AsyncDisposable {
     try {
       const answer = session.unsafe(text, [...parameters], { prepare: true });
       return Array.from(await Promise.race([answer, late])) as Row[];
+    } catch (error) {
+      if (isConnectionLost(error)) this.#spoiled = client;
+      throw error;
     } finally {
       clearTimeout(timer);
+      if (this.#spoiled === client) void this.#replace(client);
     }
   }
 
@@ -182,7 +197,9 @@ export class WorkerDriver implements Driver, AsyncDisposable {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await this.#client.end({ timeout: 5 });
+    // The end of a client that has lost a connection would never come by itself.
+    const timeout = this.#client === this.#spoiled ? 0 : 5;
+    await Promise.all([this.#client.end({ timeout }), this.#spare?.end({ timeout: 0 })]);
   }
 
   /** The same as {@linkcode WorkerDriver.close}. */
@@ -207,6 +224,34 @@ export class WorkerDriver implements Driver, AsyncDisposable {
     });
   }
 
+  /**
+   * Replaces a client that has lost a connection. It is taken back if there is no other connection to be had than those that
+   * it still has.
+   *
+   * postgres.js 3.4.9 keeps what waits to be written to a connection as that ends. Nothing is written to the next
+   * connection then, so that each statement on it waits until it times out, for good.
+   */
+  async #replace(client: Sql): Promise<void> {
+    if (this.#client !== client || this.#closed || performance.now() < this.#replaceAt) return;
+    this.#replaceAt = Infinity;
+    this.#spare = client;
+    const successor = this.#client = this.#connect(this.#options.maxConnections);
+    const timer = setTimeout(() => end(successor, 0), this.#options.statementTimeoutMs);
+    try {
+      await successor.unsafe(statements.ping);
+      end(client, RETIRED_S);
+      this.#replaceAt = 0;
+    } catch {
+      this.#replaceAt = performance.now() + REPLACE_PAUSE_MS;
+      end(successor, 0);
+      if (this.#client === successor) this.#client = client;
+      else end(client, 0);
+    } finally {
+      clearTimeout(timer);
+      this.#spare = undefined;
+    }
+  }
+
   /** Replaces a client that gave no answer and says why. Every statement under way on it is rejected. */
   #giveUp(client: Sql): string {
     const message =
@@ -214,8 +259,13 @@ export class WorkerDriver implements Driver, AsyncDisposable {
     if (this.#client === client && !this.#closed) {
       this.#options.logger.warn(`${message}: connecting anew`);
       this.#client = this.#connect(this.#options.maxConnections);
-      client.end({ timeout: 0 }).catch(() => {});
+      end(client, 0);
     }
     return message;
   }
+}
+
+/** Ends a client, and its statements under way after so many seconds. Does not wait for that. */
+function end(client: Sql, timeout: number): void {
+  client.end({ timeout }).catch(() => {});
 }

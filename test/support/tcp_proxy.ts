@@ -1,8 +1,11 @@
 /** A TCP proxy before the database, to cut connections in ways that a server cannot. */
 import { connect, createServer, type Socket } from "node:net";
 
-/** Where in a statement's way the connection is cut: it is not sent, nobody waits for it, or its answer is not passed on. */
-export type CutMoment = "before" | "during" | "after";
+/**
+ * Where in a statement's way the connection is cut: it is not sent, nobody waits for it, its answer is not passed on, or
+ * that is the last that is.
+ */
+export type CutMoment = "before" | "during" | "after" | "answered";
 
 /** A running proxy. */
 export interface TcpProxy {
@@ -97,6 +100,7 @@ export async function startTcpProxy(
       pair.server.removeAllListeners("data");
       pair.server.write(chunk, () => moment === "during" && cutPair(pair));
       if (moment === "after") pair.server.once("data", () => cutPair(pair));
+      if (moment === "answered") pair.server.once("data", (answer) => pair.client.end(answer));
     }
     sprung();
     return true;

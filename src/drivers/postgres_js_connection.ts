@@ -1,0 +1,40 @@
+/** What a lost connection means to a caller of postgres.js 3.4.9. */
+
+/** Whether the error says that a connection is gone, or was not made in time. */
+export function isConnectionLost(error: unknown): boolean {
+  const { code } = (error ?? {}) as { code?: unknown };
+  return /^(CONNECT\w*_\w+|ECONNRESET|EPIPE|57P0[12])$/.test(String(code));
+}
+
+/** Whether the server has ended the session of a statement that failed, or that is on its way. */
+function endsSession(error: unknown): boolean {
+  return isConnectionLost(error) || (error as { severity?: unknown })?.severity === "FATAL";
+}
+
+/** The part of a client that transactions need. */
+interface Beginner<Transaction> {
+  begin(work: (transaction: Transaction) => Promise<unknown>): PromiseLike<unknown>;
+}
+
+/**
+ * Runs work as a transaction. When the connection is lost, the client does not hear of it from the work: it would send a
+ * rollback to a socket that is gone, outside of any promise, and that ends the process.
+ */
+export function inTransaction<Transaction, Result>(
+  client: Beginner<Transaction>,
+  work: (transaction: Transaction) => Promise<Result>,
+): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    const guarded = async (transaction: Transaction): Promise<Result> => {
+      try {
+        return await work(transaction);
+      } catch (error) {
+        if (!endsSession(error)) throw error;
+        reject(error);
+        // Nobody waits for it: the client gives the transaction up by itself.
+        return await new Promise<never>(() => {});
+      }
+    };
+    client.begin(guarded).then((result) => resolve(result as Result), reject);
+  });
+}
