@@ -14,6 +14,8 @@ export type Runtime = "node" | "deno" | "bun";
 const END_MS = 30_000;
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
+const TSX_IN_THREADS: string = new URL("../support/tsx_in_threads.mjs", import.meta.url).href;
+
 /** Of all workers. */
 export interface FleetOptions {
   readonly workers: number;
@@ -28,6 +30,8 @@ export interface FleetOptions {
 interface Running {
   readonly name: string;
   readonly child: ChildProcess;
+  /** Whether it heeds signals. */
+  readonly loaded: Promise<void>;
   readonly ready: Promise<void>;
   readonly exited: Promise<number | null>;
   /** Whether we have told it to end. */
@@ -90,11 +94,13 @@ export class Fleet {
       stdio: ["pipe", "pipe", "pipe"],
     });
     const exited = new Promise<number | null>((resolve) => child.once("exit", resolve));
-    const ready = new Promise<void>((resolve) => {
-      child.stdout!.on("data", (chunk) => String(chunk).includes("ready") && resolve());
-      void exited.then(() => resolve());
-    });
-    const running: Running = { name, child, ready, exited, ending: false };
+    const says = (word: string): Promise<void> =>
+      new Promise((resolve) => {
+        child.stdout!.on("data", (chunk) => String(chunk).includes(word) && resolve());
+        void exited.then(() => resolve());
+      });
+    const [loaded, ready] = [says("loaded"), says("ready")];
+    const running: Running = { name, child, loaded, ready, exited, ending: false };
     child.stderr!.on("data", (chunk) => {
       for (const line of String(chunk).trimEnd().split("\n")) {
         this.#options.onLog(`${name} ${line}`);
@@ -130,6 +136,7 @@ export class Fleet {
   async end(worker: number): Promise<void> {
     const running = this.#running[worker];
     if (!running) return;
+    await running.loaded;
     running.ending = true;
     send(running.child, "SIGTERM");
     let timer: ReturnType<typeof setTimeout> | undefined;
@@ -166,9 +173,9 @@ function commandOf(runtime: Runtime | undefined): [string, string[]] {
   const bin = (name: string): string => join(ROOT, "node_modules", ".bin", name);
   switch (runtime) {
     case undefined:
-      return runtimeCommand(file);
+      return runtimeCommand(file, true);
     case "node":
-      return ["node", ["--import", "tsx", file]];
+      return ["node", ["--import", TSX_IN_THREADS, file]];
     case "deno":
       return [bin("deno"), ["run", "-A", file]];
     case "bun":

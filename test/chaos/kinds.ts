@@ -33,7 +33,7 @@ export interface JobKind {
 }
 
 /** Most attempts of a flaky job. */
-const ATTEMPTS = 4;
+const ATTEMPTS = 3;
 
 const succeeds = (): End => "successful";
 /** Workers die more often here than a job may kill them, and it is none that does. */
@@ -42,9 +42,9 @@ const MANY = { maxTakeOvers: 1_000 };
 /** The lease of a job in a chaos run. */
 export const HEARTBEAT_TIMEOUT_MS = 3_000;
 
-/** Every third goes on after its lease is lost, if that happens: it has an outcome that must not be stored. */
+/** Every fourth goes on after its lease is lost, if that happens: it has an outcome that must not be stored. */
 function outlivesLease(random: Random): Omit<Task, "tag"> {
-  return random.next() < 0.3 ? { ms: random.between(1_000, 4_500), deaf: true } : {};
+  return random.next() < 0.25 ? { ms: random.between(1_000, 3_500), deaf: true } : {};
 }
 
 /** The kinds, by the name of their entrypoint. */
@@ -54,7 +54,7 @@ export const KINDS: Readonly<Record<string, JobKind>> = {
     options: MANY,
     weight: 8,
     // Some need their lease renewed, and some go on after it is lost.
-    make: (random) => ({ ms: random.between(100, 5_000), deaf: random.next() < 0.5 }),
+    make: (random) => ({ ms: random.between(100, 4_500), deaf: random.next() < 0.5 }),
     end: succeeds,
   },
   flaky: {
@@ -111,8 +111,8 @@ export const KINDS: Readonly<Record<string, JobKind>> = {
   blocking: {
     options: MANY,
     weight: 0.5,
-    // Most of the lease: heartbeats come late, and all else that the worker does.
-    make: () => ({ ms: HEARTBEAT_TIMEOUT_MS * 0.6, blocks: true }),
+    // Longer than the lease: the worker's thread has to keep it.
+    make: () => ({ ms: HEARTBEAT_TIMEOUT_MS * 1.3, blocks: true }),
     end: succeeds,
   },
 };

@@ -188,9 +188,8 @@ class ChaosRun {
       this.#say(describe(step, workers));
       const done = this.#playStep(step);
       playing.push(done);
-      await (step.kind === "kill" || step.kind === "deploy"
-        ? Promise.race([done, delay(step.forMs + START_MS)])
-        : done);
+      // One that cannot start does not keep others from being killed.
+      await (step.lane === "process" ? Promise.race([done, delay(step.forMs + START_MS)]) : done);
     }
     await Promise.all(playing);
   }

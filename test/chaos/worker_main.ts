@@ -85,6 +85,7 @@ process.on("SIGTERM", () => {
 process.on("SIGINT", () => {});
 // Nobody is left to stop us.
 process.stdin.on("end", () => process.exit(0)).resume();
+console.log("loaded");
 
 while (!stopped) {
   try {
