@@ -64,12 +64,18 @@ export interface NodePostgresOptions {
  * Uses a pool of `pg`. The caller owns the pool and closes it. A worker takes up to three clients of it at a time, and one
  * beside it for LISTEN.
  *
+ * Set `connectionTimeoutMillis` of the pool. Without it a connection whose server falls silent while it is made keeps its
+ * place in the pool until the operating system gives up, and after a few of them there is none left.
+ *
  * @example Usage
  * ```ts ignore
  * import pg from "pg";
  * import { fromNodePostgres, PgQueuer } from "pgqueuer";
  *
- * const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL });
+ * const pool = new pg.Pool({
+ *   connectionString: process.env.DATABASE_URL,
+ *   connectionTimeoutMillis: 10_000,
+ * });
  * const pgq = new PgQueuer(fromNodePostgres(pool));
  * ```
  *
@@ -168,7 +174,7 @@ class NodePostgresDriver implements Driver {
     const lent = this.#pool.connect();
     // One that comes after the time-out is of use to others.
     const tooLate = (): void => void lent.then((client) => client.release(), () => {});
-    const client = await this.#inTime(lent, tooLate);
+    const client = await this.#inTime(lent, tooLate, this.#noClient());
     let broken = false;
     // Its errors reach the statement.
     const ignore = (): void => {};
@@ -176,7 +182,11 @@ class NodePostgresDriver implements Driver {
     try {
       return await work(async (query) => {
         try {
-          return await this.#inTime(client.query(query), () => destroy(client));
+          return await this.#inTime(
+            client.query(query),
+            () => destroy(client),
+            `Cannot go on with a connection as a statement got no answer in ${this.#timeoutMs} ms`,
+          );
         } catch (error) {
           broken ||= isFatal(error);
           throw error;
@@ -189,16 +199,16 @@ class NodePostgresDriver implements Driver {
   }
 
   /** Waits for an answer, but not for ever. */
-  async #inTime<Answer>(answer: Promise<Answer>, onLate: () => void): Promise<Answer> {
+  async #inTime<Answer>(
+    answer: Promise<Answer>,
+    onLate: () => void,
+    message: string,
+  ): Promise<Answer> {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => {
         onLate();
-        reject(
-          new Error(
-            `Cannot go on with a connection as a statement got no answer in ${this.#timeoutMs} ms`,
-          ),
-        );
+        reject(new Error(message));
       }, this.#timeoutMs);
     });
     try {
@@ -206,6 +216,15 @@ class NodePostgresDriver implements Driver {
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  /** What is wrong when the pool lends no client. Only the pool can give up one that it is about to connect. */
+  #noClient(): string {
+    const { connectionTimeoutMillis } = this.#pool.options as { connectionTimeoutMillis?: number };
+    return `Cannot get a connection as the pool had none in ${this.#timeoutMs} ms` +
+      (connectionTimeoutMillis
+        ? ""
+        : ': set "connectionTimeoutMillis" of the pool, else one that never connects keeps its place');
   }
 
   /** A name that no other text has, whoever shares the connection. */

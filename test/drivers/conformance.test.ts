@@ -352,3 +352,20 @@ test("a pool that cannot make a client for LISTEN takes one that the caller make
   await driver.close();
   await pool.end();
 });
+
+test("a pool that lends no client in time is told what to set, if it waits for ever", async () => {
+  // Takes connections and says nothing, as a server that hangs.
+  const proxy = await startTcpProxy({ host: "127.0.0.1", port: 1 });
+  proxy.swallow(true);
+  const connectionString = `postgresql://nobody@127.0.0.1:${proxy.port}/nothing`;
+  const endless = fromNodePostgres(new pg.Pool({ connectionString }), { statementTimeout: 50 });
+  const bounded = fromNodePostgres(
+    new pg.Pool({ connectionString, connectionTimeoutMillis: 60_000 }),
+    { statementTimeout: 50 },
+  );
+
+  await expect(endless.query("select 1", [])).rejects.toThrow('"connectionTimeoutMillis"');
+  await expect(bounded.query("select 1", [])).rejects.toThrow("had none in 50 ms");
+
+  await proxy.close();
+});

@@ -36,6 +36,8 @@ async function nodePostgres(dsn: string, options: DriverOptions = {}): Promise<O
   const pool = new pg.Pool({
     connectionString: dsn,
     max: 3,
+    // Else one that is frozen while it is made keeps its place for ever.
+    connectionTimeoutMillis: 5_000,
     ...(applicationName && { application_name: applicationName }),
   });
   const driver = fromNodePostgres(pool, rest);
