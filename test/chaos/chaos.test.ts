@@ -1,6 +1,6 @@
 /** The chaos run in brief: each kind of disturbance once, on a server of its own. `npm run chaos` does it for longer. */
 import { expect, test } from "vitest";
-import { report } from "./report.ts";
+import { report, summary } from "./report.ts";
 import { type ChaosOptions, runChaos } from "./run.ts";
 
 /** Another makes another order of disturbances, and other jobs. */
@@ -15,7 +15,9 @@ test(
     const result = await runChaos({ seed: SEED, minutes: 0, workers: 3, onLine });
 
     const broken = result.findings.filter(({ breaches }) => breaches.length > 0);
-    if (broken.length > 0) throw new Error([...lines, "", ...report(result)].join("\n"));
+    if (broken.length > 0) {
+      throw new Error([...summary(result), "", ...report(result), "", ...lines].join("\n"));
+    }
     // It was a run: jobs of every kind, and workers that lost some to others.
     const { stories, disturbances } = result.evidence;
     expect(new Set(disturbances.all.map(({ kind }) => kind)).size).toBe(14);

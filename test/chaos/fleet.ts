@@ -12,6 +12,8 @@ export type Runtime = "node" | "deno" | "bun";
 
 /** How long a worker may take to end after SIGTERM, its database being there or not. */
 const END_MS = 30_000;
+/** Lines of a worker that ended that are shown: its error is in them. */
+const LAST_LINES = 12;
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 const TSX_IN_THREADS: string = new URL("../support/tsx_in_threads.mjs", import.meta.url).href;
@@ -34,8 +36,12 @@ interface Running {
   readonly loaded: Promise<void>;
   readonly ready: Promise<void>;
   readonly exited: Promise<number | null>;
+  /** What it wrote last. */
+  readonly lines: string[];
   /** Whether we have told it to end. */
   ending: boolean;
+  /** Whether we have not waited for that: then how it ended says nothing. */
+  killed: boolean;
 }
 
 /** Keeps one process for each worker. */
@@ -100,17 +106,29 @@ export class Fleet {
         void exited.then(() => resolve());
       });
     const [loaded, ready] = [says("loaded"), says("ready")];
-    const running: Running = { name, child, loaded, ready, exited, ending: false };
+    const lines: string[] = [];
+    const running: Running = {
+      name,
+      child,
+      loaded,
+      ready,
+      exited,
+      lines,
+      ending: false,
+      killed: false,
+    };
     child.stderr!.on("data", (chunk) => {
       for (const line of String(chunk).trimEnd().split("\n")) {
         this.#options.onLog(`${name} ${line}`);
+        lines.push(line);
+        if (lines.length > LAST_LINES) lines.shift();
       }
     });
     void exited.then((code) => {
       this.endedAt.set(name, Date.now());
       if (this.#running[worker] === running) this.#running[worker] = undefined;
       if (running.ending) return;
-      this.exits.push(`${name} ended by itself with code ${code}`);
+      this.#noteExit(running, `ended by itself with code ${code}`);
       void this.start(worker);
     });
     this.#running[worker] = running;
@@ -127,7 +145,7 @@ export class Fleet {
   async kill(worker: number): Promise<void> {
     const running = this.#running[worker];
     if (!running) return;
-    running.ending = true;
+    running.ending = running.killed = true;
     send(running.child, "SIGKILL");
     await running.exited;
   }
@@ -143,13 +161,19 @@ export class Fleet {
     const late = new Promise<"late">((resolve) => timer = setTimeout(resolve, END_MS, "late"));
     const code = await Promise.race([running.exited, late]);
     clearTimeout(timer);
-    if (code === 0 || this.#closed) return;
-    this.exits.push(
+    // A deployment that takes long does not keep the plan from killing the process.
+    if (code === 0 || running.killed) return;
+    this.#noteExit(
+      running,
       code === "late"
-        ? `${running.name} did not end in ${END_MS / 1_000} s after SIGTERM`
-        : `${running.name} ended with code ${code} after SIGTERM`,
+        ? `did not end in ${END_MS / 1_000} s after SIGTERM`
+        : `ended with code ${code} after SIGTERM`,
     );
     await this.kill(worker);
+  }
+
+  #noteExit({ name, lines }: Running, what: string): void {
+    this.exits.push([`${name} ${what}. It wrote last:`, ...lines].join("\n  "));
   }
 
   /** Kills what is left. */

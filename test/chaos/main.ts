@@ -9,7 +9,7 @@ import { createWriteStream } from "node:fs";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import type { Runtime } from "./fleet.ts";
-import { report } from "./report.ts";
+import { report, summary } from "./report.ts";
 import { runChaos } from "./run.ts";
 
 /** What a shell shows for a program that Ctrl-C ended. */
@@ -57,7 +57,7 @@ async function main(): Promise<number> {
     });
     say(`\n${report(result).join("\n")}\n`);
     const broken = result.findings.filter(({ breaches }) => breaches.length > 0).length;
-    say(broken === 0 ? "Every promise held" : `${broken} checks failed, with seed ${seed}`);
+    say(broken === 0 ? "Every promise held" : `Seed ${seed}: ${summary(result).join("\n")}`);
     return broken === 0 ? 0 : 1;
   } catch (error) {
     if (!interrupt.signal.aborted) throw error;

@@ -1,4 +1,4 @@
-/** What a chaos run prints in the end. */
+/** What a chaos run prints in the end. What is wrong comes first, as an output may be cut short. */
 import { silences } from "./check_leases.ts";
 import { isClaim } from "./evidence.ts";
 import { HEARTBEAT_TIMEOUT_MS } from "./kinds.ts";
@@ -8,9 +8,23 @@ import type { ChaosResult } from "./run.ts";
 /** Breaches of one check that are shown. The first tells most. */
 const SHOWN = 3;
 
+/** Longest line of a summary. */
+const SUMMARY_WIDTH = 240;
+
+/** What is wrong, in a line for each check that found a breach. */
+export function summary({ findings }: ChaosResult): string[] {
+  const broken = findings.filter(({ breaches }) => breaches.length > 0);
+  return [
+    `${broken.length} of ${findings.length} checks found a breach:`,
+    ...broken.map(({ check, breaches: [first] }) =>
+      `- ${check}: ${first!.split("\n")[0]}`.slice(0, SUMMARY_WIDTH)
+    ),
+  ];
+}
+
 /** The report, as lines. */
 export function report(result: ChaosResult): string[] {
-  return [...disturbances(result), "", ...numbers(result), "", ...findings(result)];
+  return [...findings(result), "", ...disturbances(result), "", ...numbers(result)];
 }
 
 function disturbances({ evidence, recoveries }: ChaosResult): string[] {
