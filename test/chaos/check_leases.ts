@@ -2,7 +2,7 @@
 import type { AuditRow, RowState } from "./audit.ts";
 import type { Check } from "./check_jobs.ts";
 import { type Evidence, isClaim, type LogEntry, type Story, tell } from "./evidence.ts";
-import { HEARTBEAT_TIMEOUT_MS } from "./kinds.ts";
+import { HEARTBEAT_TIMEOUT_MS, runs } from "./kinds.ts";
 import { RECOVERY_MS } from "./recovery.ts";
 
 /** Whether the write was made by the process that held the lease. A process has several connections. */
@@ -92,17 +92,24 @@ export function silences({ stories }: Evidence): { story: Story; from: number; t
   );
 }
 
-/** G9: a job whose worker went silent is dealt with soon, by any worker that is left alone for long enough to do it. */
+/** G9: a job whose worker went silent is dealt with soon, by any that has its handler and is left alone for long enough. */
 export const recovered: Check = (evidence) =>
-  silences(evidence).filter(({ from, to }) => idleWorker(evidence, from, to) !== null)
-    .map(({ story, from, to }) =>
+  silences(evidence).flatMap((silence) => {
+    const { story, from, to } = silence;
+    const idle = idleWorker(evidence, silence);
+    return idle === null ? [] : [
       `Job ${story.id} waited ${((to - from) / 1_000).toFixed(1)} s after its lease had run out, ` +
-      `as worker ${idleWorker(evidence, from, to)! + 1} left it: ${tell(story)}`
-    );
+      `as worker ${idle + 1} left it: ${tell(story)}`,
+    ];
+  });
 
-function idleWorker({ disturbances, workers }: Evidence, from: number, to: number): number | null {
+function idleWorker(
+  { disturbances, workers }: Evidence,
+  { story, from, to }: { story: Story; from: number; to: number },
+): number | null {
   for (let worker = 0; worker < workers; worker++) {
-    if (disturbances.longestCalm(worker, from, to) > RECOVERY_MS) return worker;
+    const isIdle = disturbances.longestCalm(worker, from, to) > RECOVERY_MS;
+    if (isIdle && runs(worker, workers, story.entrypoint)) return worker;
   }
   return null;
 }

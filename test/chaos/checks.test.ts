@@ -272,6 +272,23 @@ test("no check sees a breach in a history that is right", () => {
   }
 });
 
+test("a worker without the handler has not left a job alone", () => {
+  const disturbances = new Disturbances();
+  Object.assign(disturbances.begin("kill", [0]), { from: 0, to: late });
+  const silent = (entrypoint: string): Evidence =>
+    evidence([
+      aStory({
+        entrypoint,
+        changes: [change(late, picked(), picked({ manager: OTHER, takeOvers: 1 }), "worker2.2")],
+      }),
+    ], { disturbances, workers: 2 });
+
+  expect(recovered(silent("quick"))).toHaveLength(1);
+  // The last worker leaves entrypoints with limits to the others, and has a ping of its own.
+  expect(recovered(silent("limited"))).toEqual([]);
+  expect(recovered(silent("ping_0"))).toEqual([]);
+});
+
 test("what is done to a worker excuses it, and only it, for as long as it lasts", () => {
   const disturbances = new Disturbances();
   disturbances.begin("kill", [0]);

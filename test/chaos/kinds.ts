@@ -131,6 +131,11 @@ export function pingOf(worker: number): string {
   return `ping_${worker}`;
 }
 
+/** Whether a worker has a handler for such a job. */
+export function runs(worker: number, workers: number, entrypoint: string): boolean {
+  return entrypoint === pingOf(worker) || kindsOf(worker, workers).includes(entrypoint);
+}
+
 /** How a job has to end. */
 export function endOf(entrypoint: string, task: Task): End {
   return KINDS[entrypoint]?.end(task) ?? "successful";
