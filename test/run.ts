@@ -11,7 +11,7 @@ import { existsSync } from "node:fs";
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { request } from "node:http";
 import { connect } from "node:net";
-import { constants, tmpdir } from "node:os";
+import { availableParallelism, constants, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -26,6 +26,8 @@ const TEST_TIMEOUT_MS = 60_000;
 const DOCKER_PING_MS = 1_000;
 /** A pull that takes longer than this is not worth its wait, as there is another way. */
 const CONTAINER_START_MS = 120_000;
+/** Test files that run at the same time. Most tests wait for something, so there may be more than processors. */
+const PARALLEL_FILES = Math.max(3, availableParallelism() - 1);
 const TEMP_PREFIX = "pgqueuer-test-";
 
 /** A database for the tests. */
@@ -77,7 +79,9 @@ function runnerOf(runtime: string, args: readonly string[]): Runner | undefined 
   const script = join(ROOT, "node_modules", "vitest", "vitest.mjs");
   const timeouts = [`--testTimeout=${TEST_TIMEOUT_MS}`, `--hookTimeout=${TEST_TIMEOUT_MS}`];
   // Without --dir, compiled copies of the tests in dist/ would run too.
-  const vitest = ["run", "--config=test/vitest.config.ts", "--dir=test", ...timeouts, ...args];
+  const parallel = `--maxWorkers=${PARALLEL_FILES}`;
+  const where = ["--config=test/vitest.config.ts", "--dir=test"];
+  const vitest = ["run", ...where, parallel, ...timeouts, ...args];
 
   switch (runtime) {
     case "node": {
@@ -103,7 +107,8 @@ function runnerOf(runtime: string, args: readonly string[]): Runner | undefined 
           : arg
       );
       const filters = paths.some((path) => !path.startsWith("-")) ? [] : ["./test/"];
-      const all = ["test", `--timeout=${TEST_TIMEOUT_MS}`, ...filters, ...paths];
+      const parallel = `--parallel=${PARALLEL_FILES}`;
+      const all = ["test", `--timeout=${TEST_TIMEOUT_MS}`, parallel, ...filters, ...paths];
       return { title: versionOf(command, "Bun"), command, args: all };
     }
   }
