@@ -160,6 +160,15 @@ BEGIN
             ORDER BY job.execute_after
             LIMIT CASE WHEN opened.room > 0 THEN 1000 ELSE 0 END
         ) AS job
+    ), keyed_longest AS (
+        -- Behind very many jobs without a key, of which one may go.
+        SELECT opened.entrypoint, job.place FROM opened CROSS JOIN LATERAL (
+            SELECT ctid AS place FROM {queue_table} AS job
+            WHERE job.entrypoint COLLATE "C" = opened.entrypoint AND job.status = 'queued'
+                AND job.execute_after > job.created AND job.execute_after <= instant AND job.dedupe_key IS NOT NULL
+            ORDER BY job.execute_after
+            LIMIT CASE WHEN opened.serialized AND opened.room > 0 THEN 1000 ELSE 0 END
+        ) AS job
     ), crowded AS (
         SELECT longest.entrypoint FROM longest GROUP BY longest.entrypoint HAVING count(*) = 1000
     ), part AS (
@@ -176,6 +185,8 @@ BEGIN
             WHERE job.status = 'queued' AND (part.keyless IS NULL OR part.keyless = (job.dedupe_key IS NULL))
                 AND job.ctid = ANY (ARRAY(
                     SELECT longest.place FROM longest WHERE longest.entrypoint = part.entrypoint
+                    UNION ALL
+                    SELECT keyed_longest.place FROM keyed_longest WHERE keyed_longest.entrypoint = part.entrypoint
                     UNION ALL
                     SELECT found.place
                     FROM crowded CROSS JOIN LATERAL {due_function}(crowded.entrypoint, instant) AS found(place)

@@ -15,7 +15,12 @@ CREATE INDEX IF NOT EXISTS {queue_table_name}_keyed_idx ON {queue_table} (entryp
 CREATE INDEX IF NOT EXISTS {queue_table_name}_deferred_idx ON {queue_table} (entrypoint COLLATE "C", execute_after)
     WHERE status = 'queued' AND execute_after > created;
 
--- The same by priority, for claims when more jobs are due than one claim sorts.
+-- Those of them that have a dedupe key, as above.
+CREATE INDEX IF NOT EXISTS {queue_table_name}_keyed_deferred_idx
+    ON {queue_table} (entrypoint COLLATE "C", execute_after)
+    WHERE status = 'queued' AND execute_after > created AND dedupe_key IS NOT NULL;
+
+-- All of them by priority, for claims when more jobs are due than one claim sorts.
 CREATE INDEX IF NOT EXISTS {queue_table_name}_due_idx
     ON {queue_table} (entrypoint COLLATE "C", priority DESC, execute_after)
     WHERE status = 'queued' AND execute_after > created;

@@ -336,44 +336,39 @@ WITH asked AS (
         ) END AS token
     FROM asked
 ), seen AS (
+    -- Behind a running job without a key the others without one are not looked at: there may be very many of them.
     SELECT gate.*,
-        EXISTS (
+        CASE WHEN gate.keyless_runs THEN EXISTS (
             SELECT 1 FROM (
                 SELECT id FROM {queue_table} AS job
                 WHERE job.entrypoint COLLATE "C" = gate.entrypoint AND job.status = 'queued'
-                    AND job.execute_after <= job.created
-                    AND (NOT gate.keyless_runs OR job.dedupe_key IS NOT NULL)
+                    AND job.execute_after <= job.created AND job.dedupe_key IS NOT NULL
                 -- Any would do. The order makes the planner read the index and not the table from its start.
                 ORDER BY job.priority DESC, job.id
                 LIMIT 1
             ) AS first
-        ) AS ready,
-        gate.keyless_runs AND EXISTS (
+        ) ELSE EXISTS (
             SELECT 1 FROM (
                 SELECT id FROM {queue_table} AS job
                 WHERE job.entrypoint COLLATE "C" = gate.entrypoint AND job.status = 'queued'
-                    AND job.execute_after <= job.created AND job.dedupe_key IS NULL
+                    AND job.execute_after <= job.created
                 ORDER BY job.priority DESC, job.id
                 LIMIT 1
             ) AS first
-        ) OR gate.keyless_runs AND EXISTS (
-            SELECT 1 FROM (
-                SELECT id FROM {queue_table} AS job
-                WHERE job.entrypoint COLLATE "C" = gate.entrypoint AND job.status = 'queued'
-                    AND job.execute_after > job.created AND job.execute_after <= clock_timestamp()
-                    AND job.dedupe_key IS NULL
-                ORDER BY job.execute_after
-                LIMIT 1
-            ) AS first
-        ) AS keyless_waits,
-        (
+        ) END AS ready,
+        CASE WHEN gate.keyless_runs THEN (
+            SELECT extract(epoch FROM job.execute_after - clock_timestamp()) * 1000 FROM {queue_table} AS job
+            WHERE job.entrypoint COLLATE "C" = gate.entrypoint AND job.status = 'queued'
+                AND job.execute_after > job.created AND job.dedupe_key IS NOT NULL
+            ORDER BY job.execute_after
+            LIMIT 1
+        ) ELSE (
             SELECT extract(epoch FROM job.execute_after - clock_timestamp()) * 1000 FROM {queue_table} AS job
             WHERE job.entrypoint COLLATE "C" = gate.entrypoint AND job.status = 'queued'
                 AND job.execute_after > job.created
-                AND (NOT gate.keyless_runs OR job.dedupe_key IS NOT NULL)
             ORDER BY job.execute_after
             LIMIT 1
-        ) AS due,
+        ) END AS due,
         (
             SELECT extract(epoch FROM job.heartbeat - clock_timestamp()) * 1000 + gate.timeout
             FROM {queue_table} AS job
@@ -384,6 +379,29 @@ WITH asked AS (
     FROM gate
 ), weighed AS (
     SELECT seen.*, seen.ready OR coalesce(seen.due <= 0, false) AS work FROM seen
+), waiting AS (
+    -- Where jobs with a key may start, those without are no reason to wait. Where none may, none is in front of them.
+    SELECT weighed.*, CASE WHEN keyless_runs AND NOT work THEN
+        EXISTS (
+            SELECT 1 FROM (
+                SELECT id FROM {queue_table} AS job
+                WHERE job.entrypoint COLLATE "C" = weighed.entrypoint AND job.status = 'queued'
+                    AND job.execute_after <= job.created AND job.dedupe_key IS NULL
+                ORDER BY job.priority DESC, job.id
+                LIMIT 1
+            ) AS first
+        ) OR EXISTS (
+            SELECT 1 FROM (
+                SELECT id FROM {queue_table} AS job
+                WHERE job.entrypoint COLLATE "C" = weighed.entrypoint AND job.status = 'queued'
+                    AND job.execute_after > job.created AND job.execute_after <= clock_timestamp()
+                    AND job.dedupe_key IS NULL
+                ORDER BY job.execute_after
+                LIMIT 1
+            ) AS first
+        )
+    ELSE false END AS keyless_waits
+    FROM weighed
 )
 SELECT
     CASE WHEN $1::text IS NOT NULL THEN pg_notify('{channel}', $1::text) END,
@@ -392,7 +410,7 @@ SELECT
     min(due) FILTER (WHERE due > 0)::float8 AS due,
     min(token) FILTER (WHERE work AND NOT taken AND token > 0)::float8 AS token,
     min(stale)::float8 AS stale
-FROM weighed;
+FROM waiting;
 
 -- name: heartbeat
 -- Renews leases. Gives the jobs whose lease is still held, and whether somebody wants one stopped. A row that another

@@ -81,6 +81,7 @@ export function indexesOf(settings: Settings): string[] {
       "ready_idx",
       "keyed_idx",
       "deferred_idx",
+      "keyed_deferred_idx",
       "due_idx",
       "failed_idx",
       "unique_dedupe_key",

@@ -170,6 +170,15 @@ BEGIN
             ORDER BY job.execute_after
             LIMIT CASE WHEN opened.room > 0 THEN 1000 ELSE 0 END
         ) AS job
+    ), keyed_longest AS (
+        -- Behind very many jobs without a key, of which one may go.
+        SELECT opened.entrypoint, job.place FROM opened CROSS JOIN LATERAL (
+            SELECT ctid AS place FROM {queue_table} AS job
+            WHERE job.entrypoint COLLATE "C" = opened.entrypoint AND job.status = 'queued'
+                AND job.execute_after > job.created AND job.execute_after <= instant AND job.dedupe_key IS NOT NULL
+            ORDER BY job.execute_after
+            LIMIT CASE WHEN opened.serialized AND opened.room > 0 THEN 1000 ELSE 0 END
+        ) AS job
     ), crowded AS (
         SELECT longest.entrypoint FROM longest GROUP BY longest.entrypoint HAVING count(*) = 1000
     ), part AS (
@@ -186,6 +195,8 @@ BEGIN
             WHERE job.status = 'queued' AND (part.keyless IS NULL OR part.keyless = (job.dedupe_key IS NULL))
                 AND job.ctid = ANY (ARRAY(
                     SELECT longest.place FROM longest WHERE longest.entrypoint = part.entrypoint
+                    UNION ALL
+                    SELECT keyed_longest.place FROM keyed_longest WHERE keyed_longest.entrypoint = part.entrypoint
                     UNION ALL
                     SELECT found.place
                     FROM crowded CROSS JOIN LATERAL {due_function}(crowded.entrypoint, instant) AS found(place)
@@ -279,7 +290,12 @@ CREATE INDEX IF NOT EXISTS {queue_table_name}_keyed_idx ON {queue_table} (entryp
 CREATE INDEX IF NOT EXISTS {queue_table_name}_deferred_idx ON {queue_table} (entrypoint COLLATE "C", execute_after)
     WHERE status = 'queued' AND execute_after > created;
 
--- The same by priority, for claims when more jobs are due than one claim sorts.
+-- Those of them that have a dedupe key, as above.
+CREATE INDEX IF NOT EXISTS {queue_table_name}_keyed_deferred_idx
+    ON {queue_table} (entrypoint COLLATE "C", execute_after)
+    WHERE status = 'queued' AND execute_after > created AND dedupe_key IS NOT NULL;
+
+-- All of them by priority, for claims when more jobs are due than one claim sorts.
 CREATE INDEX IF NOT EXISTS {queue_table_name}_due_idx
     ON {queue_table} (entrypoint COLLATE "C", priority DESC, execute_after)
     WHERE status = 'queued' AND execute_after > created;
@@ -1331,44 +1347,39 @@ FROM claimed ORDER BY priority DESC, id`,
         ) END AS token
     FROM asked
 ), seen AS (
+    -- Behind a running job without a key the others without one are not looked at: there may be very many of them.
     SELECT gate.*,
-        EXISTS (
+        CASE WHEN gate.keyless_runs THEN EXISTS (
             SELECT 1 FROM (
                 SELECT id FROM {queue_table} AS job
                 WHERE job.entrypoint COLLATE "C" = gate.entrypoint AND job.status = 'queued'
-                    AND job.execute_after <= job.created
-                    AND (NOT gate.keyless_runs OR job.dedupe_key IS NOT NULL)
+                    AND job.execute_after <= job.created AND job.dedupe_key IS NOT NULL
                 -- Any would do. The order makes the planner read the index and not the table from its start.
                 ORDER BY job.priority DESC, job.id
                 LIMIT 1
             ) AS first
-        ) AS ready,
-        gate.keyless_runs AND EXISTS (
+        ) ELSE EXISTS (
             SELECT 1 FROM (
                 SELECT id FROM {queue_table} AS job
                 WHERE job.entrypoint COLLATE "C" = gate.entrypoint AND job.status = 'queued'
-                    AND job.execute_after <= job.created AND job.dedupe_key IS NULL
+                    AND job.execute_after <= job.created
                 ORDER BY job.priority DESC, job.id
                 LIMIT 1
             ) AS first
-        ) OR gate.keyless_runs AND EXISTS (
-            SELECT 1 FROM (
-                SELECT id FROM {queue_table} AS job
-                WHERE job.entrypoint COLLATE "C" = gate.entrypoint AND job.status = 'queued'
-                    AND job.execute_after > job.created AND job.execute_after <= clock_timestamp()
-                    AND job.dedupe_key IS NULL
-                ORDER BY job.execute_after
-                LIMIT 1
-            ) AS first
-        ) AS keyless_waits,
-        (
+        ) END AS ready,
+        CASE WHEN gate.keyless_runs THEN (
+            SELECT extract(epoch FROM job.execute_after - clock_timestamp()) * 1000 FROM {queue_table} AS job
+            WHERE job.entrypoint COLLATE "C" = gate.entrypoint AND job.status = 'queued'
+                AND job.execute_after > job.created AND job.dedupe_key IS NOT NULL
+            ORDER BY job.execute_after
+            LIMIT 1
+        ) ELSE (
             SELECT extract(epoch FROM job.execute_after - clock_timestamp()) * 1000 FROM {queue_table} AS job
             WHERE job.entrypoint COLLATE "C" = gate.entrypoint AND job.status = 'queued'
                 AND job.execute_after > job.created
-                AND (NOT gate.keyless_runs OR job.dedupe_key IS NOT NULL)
             ORDER BY job.execute_after
             LIMIT 1
-        ) AS due,
+        ) END AS due,
         (
             SELECT extract(epoch FROM job.heartbeat - clock_timestamp()) * 1000 + gate.timeout
             FROM {queue_table} AS job
@@ -1379,6 +1390,29 @@ FROM claimed ORDER BY priority DESC, id`,
     FROM gate
 ), weighed AS (
     SELECT seen.*, seen.ready OR coalesce(seen.due <= 0, false) AS work FROM seen
+), waiting AS (
+    -- Where jobs with a key may start, those without are no reason to wait. Where none may, none is in front of them.
+    SELECT weighed.*, CASE WHEN keyless_runs AND NOT work THEN
+        EXISTS (
+            SELECT 1 FROM (
+                SELECT id FROM {queue_table} AS job
+                WHERE job.entrypoint COLLATE "C" = weighed.entrypoint AND job.status = 'queued'
+                    AND job.execute_after <= job.created AND job.dedupe_key IS NULL
+                ORDER BY job.priority DESC, job.id
+                LIMIT 1
+            ) AS first
+        ) OR EXISTS (
+            SELECT 1 FROM (
+                SELECT id FROM {queue_table} AS job
+                WHERE job.entrypoint COLLATE "C" = weighed.entrypoint AND job.status = 'queued'
+                    AND job.execute_after > job.created AND job.execute_after <= clock_timestamp()
+                    AND job.dedupe_key IS NULL
+                ORDER BY job.execute_after
+                LIMIT 1
+            ) AS first
+        )
+    ELSE false END AS keyless_waits
+    FROM weighed
 )
 SELECT
     CASE WHEN $1::text IS NOT NULL THEN pg_notify('{channel}', $1::text) END,
@@ -1387,7 +1421,7 @@ SELECT
     min(due) FILTER (WHERE due > 0)::float8 AS due,
     min(token) FILTER (WHERE work AND NOT taken AND token > 0)::float8 AS token,
     min(stale)::float8 AS stale
-FROM weighed`,
+FROM waiting`,
   heartbeat: `WITH renewed AS (
     UPDATE {queue_table} SET heartbeat = now()
     WHERE ctid = ANY (ARRAY(
