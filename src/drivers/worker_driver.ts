@@ -197,8 +197,9 @@ export class WorkerDriver implements Driver, AsyncDisposable {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    // The end of a client that has lost a connection would never come by itself.
-    const timeout = this.#client === this.#spoiled ? 0 : 5;
+    // The end of a client that has lost a connection would never come by itself, and its successor may never get one.
+    const connected = this.#client !== this.#spoiled && this.#spare === undefined;
+    const timeout = connected ? 5 : 0;
     await Promise.all([this.#client.end({ timeout }), this.#spare?.end({ timeout: 0 })]);
   }
 

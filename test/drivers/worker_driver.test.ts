@@ -1,4 +1,5 @@
 /** The connections of a worker. */
+import { type AddressInfo, createServer } from "node:net";
 import { expect, test } from "vitest";
 import { openWorkerDriver } from "../../mod.ts";
 import { openTestQueue, until } from "../support/queue.ts";
@@ -28,4 +29,31 @@ test("an answer that came while the event loop was blocked is not late", async (
   expect(await answer).toEqual([{ token }]);
   expect(warnings).toEqual([]);
   await queue.close();
+});
+
+/** Answers a start as a server does that is told to end. */
+const ENDING = new TextEncoder().encode("SFATAL\0C57P01\0Mgone\0\0");
+
+test("a database that ends, and then answers no more, is soon given up", async () => {
+  let connections = 0;
+  const server = createServer((socket) => {
+    const first = connections++ === 0;
+    socket.on("error", () => {});
+    socket.on("data", (chunk) => {
+      if (!first) return;
+      // It asks for TLS, eight bytes, before it says who it is.
+      if (chunk.length === 8) socket.write("N");
+      else socket.end(new Uint8Array([0x45, 0, 0, 0, ENDING.length + 4, ...ENDING]));
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  const begun = performance.now();
+
+  const opening = openWorkerDriver(`postgresql://app@127.0.0.1:${port}/app`);
+  await expect(opening).rejects.toThrow("gone");
+
+  // A second connection is not waited for: who keeps leases has no five seconds for that.
+  expect(performance.now() - begun).toBeLessThan(4_000);
+  server.close();
 });
