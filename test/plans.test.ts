@@ -13,6 +13,8 @@ let session: ReservedSql;
 let statements: Statements;
 const me = randomUUID();
 let picked: number[];
+/** The same for all: they were claimed in one statement. */
+let lease: string;
 /** Before PostgreSQL 12 the server alone decides. */
 let planModes = ["force_custom_plan", "force_generic_plan"];
 
@@ -35,8 +37,10 @@ beforeAll(async () => {
     select 'queued', case when n % 2 = 0 then 'work' else 'other' end, n % 5 from generate_series(1, 100000) n`;
   const rows = await session`
     insert into ${table} (status, entrypoint, priority, queue_manager_id)
-    select 'picked', 'work', 0, ${me} from generate_series(1, 100) returning id::int`;
+    select 'picked', 'work', 0, ${me} from generate_series(1, 100)
+    returning id::int, (extract(epoch from updated) * 1000000)::bigint as lease`;
   picked = rows.map((row) => row["id"] as number);
+  lease = rows[0]!["lease"] as string;
 }, 60_000);
 afterAll(async () => {
   session?.release();
@@ -76,6 +80,7 @@ async function explain(
 }
 
 const ids = (): string => `'{${picked.slice(0, LIMIT).join(",")}}'`;
+const leases = (): string => `'{${Array(LIMIT).fill(lease).join(",")}}'`;
 const DEQUEUE = "int4, text, uuid, text, text, text, text";
 /** All of both entrypoints. */
 const whole = "'{work,other}', '{-9,-9}', '{9,9}', '{0,0}'";
@@ -101,22 +106,29 @@ const hot: [StatementName, string, () => string][] = [
   ["keep_leases", "uuid", () => `'${me}'`],
   [
     "acknowledge",
-    "text, text, uuid",
-    () => `${ids()}, 'successful', '${me}'`,
+    "text, text, uuid, text",
+    () => `${ids()}, 'successful', '${me}', ${leases()}`,
   ],
   [
     "acknowledge_failure",
-    "text, text, uuid",
-    () => `${ids()}, '{${Array(LIMIT).fill("NULL")}}', '${me}'`,
+    "text, text, uuid, text",
+    () => `${ids()}, '{${Array(LIMIT).fill("NULL")}}', '${me}', ${leases()}`,
   ],
-  ["hold", "text, text, uuid", () => `${ids()}, '{${Array(LIMIT).fill("NULL")}}', '${me}'`],
-  ["release", "text, uuid", () => `${ids()}, '${me}'`],
-  ["release_unknown", "text, uuid", () => `${ids()}, '${me}'`],
+  [
+    "hold",
+    "text, text, uuid, text",
+    () => `${ids()}, '{${Array(LIMIT).fill("NULL")}}', '${me}', ${leases()}`,
+  ],
+  ["release", "text, uuid, text", () => `${ids()}, '${me}', ${leases()}`],
+  ["release_unknown", "text, uuid, text", () => `${ids()}, '${me}', '${lease}'`],
   ["cancel", "text", ids],
   [
     "retry",
-    "text, text, text, uuid",
-    () => `${ids()}, '{${Array(LIMIT).fill(0)}}', '{${Array(LIMIT).fill("NULL")}}', '${me}'`,
+    "text, text, text, uuid, text",
+    () =>
+      `${ids()}, '{${Array(LIMIT).fill(0)}}', '{${
+        Array(LIMIT).fill("NULL")
+      }}', '${me}', ${leases()}`,
   ],
 ];
 

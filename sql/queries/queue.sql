@@ -1,7 +1,9 @@
 -- Statements on the queue table.
 --
 -- Lists come as the text of an array, since every client can send text and not every client can send arrays that hold
--- null. Every change of status writes its log row in the same statement; {log_steps} is true or false, and says whether the
+-- null. A claim is known by the value that `updated` got when it was made: its lease. Who stores an outcome gives that too, since
+-- the same worker may have claimed the job again, and a statement may reach the server late, or for a second time.
+-- Every change of status writes its log row in the same statement; {log_steps} is true or false, and says whether the
 -- log has the steps of a job (queued, picked) or only how it ended and why it was tried again.
 
 -- name: enqueue
@@ -109,7 +111,9 @@ WITH input AS (
     -- Keys in one order in every session: two batches that share keys wait for each other and never deadlock.
     ORDER BY dedupe_key, position
     ON CONFLICT (dedupe_key) WHERE status IN ('queued', 'picked') AND dedupe_key IS NOT NULL
-    DO UPDATE SET priority = greatest(job.priority, excluded.priority), updated = now()
+    DO UPDATE SET priority = greatest(job.priority, excluded.priority),
+        -- That of a picked job is its lease.
+        updated = CASE WHEN job.status = 'picked' THEN job.updated ELSE now() END
     RETURNING id, entrypoint, priority, dedupe_key
 ), logged AS (
     -- An id that was not drawn for the input belongs to a job that was there before.
@@ -215,7 +219,8 @@ WITH range AS (
     SELECT id, 'picked', entrypoint, priority FROM claimed WHERE {log_steps}
 )
 SELECT id, priority, queue_manager_id AS manager, created, updated, heartbeat, execute_after AS due, status,
-    entrypoint, dedupe_key AS dedupe, payload, headers, attempts, slot
+    entrypoint, dedupe_key AS dedupe, payload, headers, attempts, slot,
+    (extract(epoch FROM updated) * 1000000)::bigint AS lease
 FROM claimed ORDER BY priority DESC, id;
 
 -- name: claim_limited
@@ -229,7 +234,7 @@ FROM claimed ORDER BY priority DESC, id;
 --   $6 text   most starts a second of each in the fleet, float8[]; infinity: no limit
 --   $7 text   whether its jobs without a dedupe key run one after another, boolean[]
 SELECT id, priority, manager_id AS manager, created, updated, heartbeat, due, status, entrypoint, dedupe, payload,
-    headers, attempts, slot
+    headers, attempts, slot, (extract(epoch FROM updated) * 1000000)::bigint AS lease
 FROM {claim_function}(
     $1::int4, $2::int4, $3::uuid, $4::text::text[], $5::text::int4[], $6::text::float8[], $7::text::boolean[], {log_steps}
 );
@@ -292,7 +297,8 @@ WITH asked AS (
     ) FROM held
 )
 SELECT id, priority, queue_manager_id AS manager, created, updated, heartbeat, execute_after AS due, status,
-    entrypoint, dedupe_key AS dedupe, payload, headers, attempts, slot, cancel_requested AS canceled
+    entrypoint, dedupe_key AS dedupe, payload, headers, attempts, slot,
+    (extract(epoch FROM updated) * 1000000)::bigint AS lease, cancel_requested AS canceled
 FROM claimed ORDER BY priority DESC, id;
 
 -- name: look_ahead
@@ -447,12 +453,15 @@ RETURNING id;
 --   $2 text   delays in milliseconds from now, float8[]
 --   $3 text   tracebacks, jsonb[]
 --   $4 uuid   queue manager that holds the leases
+--   $5 text   leases, bigint[]
 WITH outcome AS (
-    SELECT * FROM unnest($1::text::bigint[], $2::text::float8[], $3::text::jsonb[]) AS given(id, delay, traceback)
+    SELECT given.*, timestamptz 'epoch' + lease * interval '1 microsecond' AS claimed
+    FROM unnest($1::text::bigint[], $2::text::float8[], $3::text::jsonb[], $5::text::bigint[])
+        AS given(id, delay, traceback, lease)
 ), mine AS (
     -- Locked first: a cancel that has the row is waited for and then seen.
     SELECT job.id, job.cancel_requested, outcome.delay, outcome.traceback
-    FROM {queue_table} AS job JOIN outcome ON outcome.id = job.id
+    FROM {queue_table} AS job JOIN outcome ON outcome.id = job.id AND outcome.claimed = job.updated
     WHERE job.status IS NOT DISTINCT FROM 'picked' AND job.queue_manager_id IS NOT DISTINCT FROM $4::uuid
     ORDER BY job.id
     FOR UPDATE OF job
@@ -514,13 +523,17 @@ SELECT id, (SELECT count(*) FROM told) AS told FROM (SELECT id FROM ended UNION 
 --   $1 text   job ids, bigint[]
 --   $2 text   outcome, of the status enum
 --   $3 uuid   queue manager that holds the leases
-WITH ended AS (
-    DELETE FROM {queue_table}
+--   $4 text   leases, bigint[]
+WITH outcome AS (
+    SELECT id, timestamptz 'epoch' + lease * interval '1 microsecond' AS claimed
+    FROM unnest($1::text::bigint[], $4::text::bigint[]) AS given(id, lease)
+), ended AS (
+    DELETE FROM {queue_table} AS job USING outcome
     -- The fence is written so that only the primary key serves. By the indexes of picked jobs and of the queue manager's the
     -- planner walked all that was ever claimed, as dead entries: seven times the work, and more the longer it went on.
-    WHERE id = ANY ($1::text::bigint[]) AND status IS NOT DISTINCT FROM 'picked'
-        AND queue_manager_id IS NOT DISTINCT FROM $3::uuid
-    RETURNING id, entrypoint, priority
+    WHERE job.id = outcome.id AND job.updated = outcome.claimed AND job.status IS NOT DISTINCT FROM 'picked'
+        AND job.queue_manager_id IS NOT DISTINCT FROM $3::uuid
+    RETURNING job.id, job.entrypoint, job.priority
 )
 INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
 SELECT id, $2::text::{queue_status_type}, entrypoint, priority FROM ended
@@ -531,11 +544,14 @@ RETURNING job_id AS id;
 --   $1 text   job ids, bigint[]
 --   $2 text   tracebacks, jsonb[]
 --   $3 uuid   queue manager that holds the leases
+--   $4 text   leases, bigint[]
 WITH outcome AS (
-    SELECT * FROM unnest($1::text::bigint[], $2::text::jsonb[]) AS given(id, traceback)
+    SELECT given.*, timestamptz 'epoch' + lease * interval '1 microsecond' AS claimed
+    FROM unnest($1::text::bigint[], $2::text::jsonb[], $4::text::bigint[]) AS given(id, traceback, lease)
 ), ended AS (
     DELETE FROM {queue_table} AS job USING outcome
-    WHERE job.id = outcome.id AND job.status IS NOT DISTINCT FROM 'picked' AND job.queue_manager_id IS NOT DISTINCT FROM $3::uuid
+    WHERE job.id = outcome.id AND job.updated = outcome.claimed AND job.status IS NOT DISTINCT FROM 'picked'
+        AND job.queue_manager_id IS NOT DISTINCT FROM $3::uuid
     RETURNING job.id, job.entrypoint, job.priority, outcome.traceback
 )
 INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority, traceback)
@@ -548,11 +564,13 @@ RETURNING job_id AS id;
 --   $1 text   job ids, bigint[]
 --   $2 text   tracebacks, jsonb[]
 --   $3 uuid   queue manager that holds the leases
+--   $4 text   leases, bigint[]
 WITH outcome AS (
-    SELECT * FROM unnest($1::text::bigint[], $2::text::jsonb[]) AS given(id, traceback)
+    SELECT given.*, timestamptz 'epoch' + lease * interval '1 microsecond' AS claimed
+    FROM unnest($1::text::bigint[], $2::text::jsonb[], $4::text::bigint[]) AS given(id, traceback, lease)
 ), mine AS (
     SELECT job.id, job.cancel_requested, outcome.traceback
-    FROM {queue_table} AS job JOIN outcome ON outcome.id = job.id
+    FROM {queue_table} AS job JOIN outcome ON outcome.id = job.id AND outcome.claimed = job.updated
     WHERE job.status IS NOT DISTINCT FROM 'picked' AND job.queue_manager_id IS NOT DISTINCT FROM $3::uuid
     ORDER BY job.id
     FOR UPDATE OF job
@@ -583,12 +601,14 @@ SELECT done.id, pg_notify('{channel}', json_build_object(
 -- wants stopped. Gives the ids of both.
 --   $1 text   job ids, bigint[]
 --   $2 uuid   queue manager that holds the leases
+--   $3 text   leases, bigint[]
 WITH mine AS (
-    SELECT id, cancel_requested FROM {queue_table}
-    WHERE id = ANY ($1::text::bigint[]) AND status IS NOT DISTINCT FROM 'picked'
-        AND queue_manager_id IS NOT DISTINCT FROM $2::uuid
-    ORDER BY id
-    FOR UPDATE
+    SELECT job.id, job.cancel_requested
+    FROM {queue_table} AS job JOIN unnest($1::text::bigint[], $3::text::bigint[]) AS given(id, lease)
+        ON given.id = job.id AND job.updated = timestamptz 'epoch' + given.lease * interval '1 microsecond'
+    WHERE job.status IS NOT DISTINCT FROM 'picked' AND job.queue_manager_id IS NOT DISTINCT FROM $2::uuid
+    ORDER BY job.id
+    FOR UPDATE OF job
 ), released AS (
     UPDATE {queue_table} AS job
     SET status = 'queued', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = 0
@@ -615,9 +635,11 @@ SELECT done.id, pg_notify('{channel}', json_build_object(
 -- its way. Ends those that somebody wants stopped. Wakes other workers. Gives the ids of both.
 --   $1 text   ids of the jobs it knows, bigint[]
 --   $2 uuid   queue manager that holds the leases
+--   $3 text   a moment, bigint: no lease of a later one is given up, as it may be one that the sender does not know of yet
 WITH mine AS (
     SELECT id, cancel_requested FROM {queue_table}
     WHERE id <> ALL ($1::text::bigint[]) AND status = 'picked' AND queue_manager_id = $2::uuid
+        AND updated <= timestamptz 'epoch' + $3::text::bigint * interval '1 microsecond'
     ORDER BY id
     FOR UPDATE
 ), released AS (
@@ -640,6 +662,10 @@ SELECT done.id, pg_notify('{channel}', json_build_object(
     'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
     'type', 'table_changed_event'
 )::text) FROM done;
+
+-- name: moment
+-- Says what time it is, in the unit of leases.
+SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS moment;
 
 -- name: notify
 -- Sends an event to every listener.

@@ -18,6 +18,17 @@ export interface JobRow {
   slot: string | number | bigint | null;
 }
 
+/** A job as a claim gives it. */
+export interface ClaimedRow extends JobRow {
+  lease: string | number | bigint;
+}
+
+/** A job that a worker has claimed. */
+export interface ClaimedJob extends Job {
+  /** Which claim it was: the worker may lose the job and claim it again, and this is then another. */
+  readonly lease: string;
+}
+
 /** Clients give `int8` as text, number or bigint. */
 export function decodeId(value: string | number | bigint): number {
   const id = Number(value);
@@ -46,6 +57,12 @@ export function decodeJob(row: JobRow): Job {
     queueManagerId: row.manager,
     slot: row.slot === null ? null : Number(row.slot),
   };
+}
+
+/** Gives the row of a claim as a job. */
+export function decodeClaimed(row: ClaimedRow): ClaimedJob {
+  // Not by a copy: there are many, and each would cost one more object.
+  return Object.assign(decodeJob(row), { lease: String(row.lease) });
 }
 
 /** A Python producer without headers writes JSON's null, not SQL's. */

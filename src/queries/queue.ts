@@ -1,10 +1,18 @@
 import type { Executor, Parameter } from "../driver.ts";
-import type { Job, JobId } from "../job.ts";
+import type { JobId } from "../job.ts";
 import type { CheckedJob, OnConflict } from "../new_job.ts";
 import { byteaArray, numberArray, sparse, textArray, uniform } from "../sql/array_literal.ts";
 import type { StatementName, Statements } from "../sql/render.ts";
-import type { Traceback } from "../traceback.ts";
-import { decodeId, decodeJob, type JobRow } from "./job_row.ts";
+import { type ClaimedJob, type ClaimedRow, decodeClaimed, decodeId } from "./job_row.ts";
+import {
+  type Claimed,
+  encodeFailures,
+  encodeTraceback,
+  type Failure,
+  idsOf,
+  leasesOf,
+  type Retry,
+} from "./outcomes.ts";
 
 /** What a worker wants of one entrypoint. */
 export interface Gate {
@@ -58,24 +66,11 @@ export function wholeRange(entrypoint: string): ClaimRange {
   return { entrypoint, lowest: LOWEST_PRIORITY, highest: HIGHEST_PRIORITY, after: 0 };
 }
 
-/** An outcome that puts a job back for another attempt. */
-export interface Retry {
-  readonly jobId: JobId;
-  readonly delayMs: number;
-  readonly traceback: Traceback | null;
-}
-
 /** A job whose lease is still held. */
 export interface Lease {
   readonly jobId: JobId;
   /** Somebody wants it stopped. */
   readonly canceled: boolean;
-}
-
-/** An outcome of a job that has failed, for good or to be held. */
-export interface Failure {
-  readonly jobId: JobId;
-  readonly traceback: Traceback | null;
 }
 
 const ENQUEUE: Record<OnConflict, StatementName> = {
@@ -118,8 +113,8 @@ export class QueueStore {
     entrypoints: readonly string[],
     queueManagerId: string,
     ranges: readonly ClaimRange[] = entrypoints.map(wholeRange),
-  ): Promise<Job[]> {
-    const rows = await this.#query<JobRow>("dequeue", [
+  ): Promise<ClaimedJob[]> {
+    const rows = await this.#query<ClaimedRow>("dequeue", [
       limit,
       textArray(entrypoints),
       queueManagerId,
@@ -128,7 +123,7 @@ export class QueueStore {
       numberArray(ranges.map((range) => range.highest)),
       numberArray(ranges.map((range) => range.after)),
     ]);
-    return rows.map(decodeJob);
+    return rows.map(decodeClaimed);
   }
 
   /** Claims up to `limit` ready jobs within the limits of their entrypoints, at most `startable` of limited ones. */
@@ -137,14 +132,14 @@ export class QueueStore {
     startable: number,
     gates: readonly Gate[],
     queueManagerId: string,
-  ): Promise<Job[]> {
-    const rows = await this.#query<JobRow>("claim_limited", [
+  ): Promise<ClaimedJob[]> {
+    const rows = await this.#query<ClaimedRow>("claim_limited", [
       limit,
       startable,
       queueManagerId,
       ...encodeGates(gates),
     ]);
-    return rows.map(decodeJob);
+    return rows.map(decodeClaimed);
   }
 
   /**
@@ -156,9 +151,9 @@ export class QueueStore {
     gates: readonly Gate[],
     queueManagerId: string,
     running: readonly JobId[],
-  ): Promise<{ claimed: Job[]; canceled: Job[] }> {
+  ): Promise<{ claimed: ClaimedJob[]; canceled: ClaimedJob[] }> {
     const leased = gates.filter((gate) => gate.leaseMs > 0);
-    const rows = await this.#query<JobRow & { canceled: boolean }>("take_over", [
+    const rows = await this.#query<ClaimedRow & { canceled: boolean }>("take_over", [
       limit,
       queueManagerId,
       numberArray(running),
@@ -168,8 +163,8 @@ export class QueueStore {
       numberArray(leased.map((gate) => gate.maxTakeOvers)),
     ]);
     return {
-      claimed: rows.filter((row) => !row.canceled).map(decodeJob),
-      canceled: rows.filter((row) => row.canceled).map(decodeJob),
+      claimed: rows.filter((row) => !row.canceled).map(decodeClaimed),
+      canceled: rows.filter((row) => row.canceled).map(decodeClaimed),
     };
   }
 
@@ -211,10 +206,11 @@ export class QueueStore {
   /** Puts picked jobs back for another attempt. Gives the ids whose lease was still held. */
   retry(retries: readonly Retry[], queueManagerId: string): Promise<JobId[]> {
     return this.#ids("retry", [
-      numberArray(retries.map((retry) => retry.jobId)),
+      idsOf(retries.map(({ job }) => job)),
       numberArray(retries.map((retry) => retry.delayMs)),
       textArray(retries.map((retry) => encodeTraceback(retry.traceback))),
       queueManagerId,
+      leasesOf(retries.map(({ job }) => job)),
     ]);
   }
 
@@ -225,11 +221,11 @@ export class QueueStore {
 
   /** Deletes picked jobs and logs how they ended. Gives the ids whose lease was still held. */
   acknowledge(
-    jobIds: readonly JobId[],
+    jobs: readonly Claimed[],
     status: "successful" | "canceled",
     queueManagerId: string,
   ): Promise<JobId[]> {
-    return this.#ids("acknowledge", [numberArray(jobIds), status, queueManagerId]);
+    return this.#ids("acknowledge", [idsOf(jobs), status, queueManagerId, leasesOf(jobs)]);
   }
 
   /** Deletes picked jobs and logs why they failed. Gives the ids whose lease was still held. */
@@ -243,13 +239,19 @@ export class QueueStore {
   }
 
   /** Puts picked jobs back in the queue. Gives the ids whose lease was still held. */
-  release(jobIds: readonly JobId[], queueManagerId: string): Promise<JobId[]> {
-    return this.#ids("release", [numberArray(jobIds), queueManagerId]);
+  release(jobs: readonly Claimed[], queueManagerId: string): Promise<JobId[]> {
+    return this.#ids("release", [idsOf(jobs), queueManagerId, leasesOf(jobs)]);
   }
 
-  /** Puts back every job that `queueManagerId` holds in the table and that is not in `known`. Gives their ids. */
-  releaseUnknown(known: readonly JobId[], queueManagerId: string): Promise<JobId[]> {
-    return this.#ids("release_unknown", [numberArray(known), queueManagerId]);
+  /**
+   * Puts back every job that `queueManagerId` holds in the table by now and that is not in `known`. Gives their ids. Nobody
+   * may claim for it meanwhile.
+   */
+  async releaseUnknown(known: readonly JobId[], queueManagerId: string): Promise<JobId[]> {
+    // A statement may reach the server when its sender has long given it up and claimed again.
+    const [row] = await this.#query<{ moment: string | number | bigint }>("moment", []);
+    const parameters = [numberArray(known), queueManagerId, String(row!.moment)];
+    return await this.#ids("release_unknown", parameters);
   }
 
   /** Sends an event to every listener. */
@@ -274,16 +276,4 @@ function encodeGates(gates: readonly Gate[]): string[] {
     numberArray(gates.map((gate) => gate.requestsPerSecond)),
     textArray(gates.map((gate) => String(gate.serializedDispatch))),
   ];
-}
-
-function encodeFailures(failures: readonly Failure[], queueManagerId: string): string[] {
-  return [
-    numberArray(failures.map((failure) => failure.jobId)),
-    textArray(failures.map((failure) => encodeTraceback(failure.traceback))),
-    queueManagerId,
-  ];
-}
-
-function encodeTraceback(traceback: Traceback | null): string | null {
-  return traceback === null ? null : JSON.stringify(traceback);
 }

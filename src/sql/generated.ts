@@ -714,6 +714,7 @@ export const statements: {
   readonly hold: string;
   readonly release: string;
   readonly release_unknown: string;
+  readonly moment: string;
   readonly notify: string;
   readonly listen: string;
   readonly begin: string;
@@ -1168,7 +1169,9 @@ FROM input LEFT JOIN inserted ON inserted.id = input.id`,
     -- Keys in one order in every session: two batches that share keys wait for each other and never deadlock.
     ORDER BY dedupe_key, position
     ON CONFLICT (dedupe_key) WHERE status IN ('queued', 'picked') AND dedupe_key IS NOT NULL
-    DO UPDATE SET priority = greatest(job.priority, excluded.priority), updated = now()
+    DO UPDATE SET priority = greatest(job.priority, excluded.priority),
+        -- That of a picked job is its lease.
+        updated = CASE WHEN job.status = 'picked' THEN job.updated ELSE now() END
     RETURNING id, entrypoint, priority, dedupe_key
 ), logged AS (
     -- An id that was not drawn for the input belongs to a job that was there before.
@@ -1259,10 +1262,11 @@ LEFT JOIN stored AS raised ON raised.dedupe_key = input.dedupe_key`,
     SELECT id, 'picked', entrypoint, priority FROM claimed WHERE {log_steps}
 )
 SELECT id, priority, queue_manager_id AS manager, created, updated, heartbeat, execute_after AS due, status,
-    entrypoint, dedupe_key AS dedupe, payload, headers, attempts, slot
+    entrypoint, dedupe_key AS dedupe, payload, headers, attempts, slot,
+    (extract(epoch FROM updated) * 1000000)::bigint AS lease
 FROM claimed ORDER BY priority DESC, id`,
   claim_limited: `SELECT id, priority, manager_id AS manager, created, updated, heartbeat, due, status, entrypoint, dedupe, payload,
-    headers, attempts, slot
+    headers, attempts, slot, (extract(epoch FROM updated) * 1000000)::bigint AS lease
 FROM {claim_function}(
     $1::int4, $2::int4, $3::uuid, $4::text::text[], $5::text::int4[], $6::text::float8[], $7::text::boolean[], {log_steps}
 )`,
@@ -1314,7 +1318,8 @@ FROM {claim_function}(
     ) FROM held
 )
 SELECT id, priority, queue_manager_id AS manager, created, updated, heartbeat, execute_after AS due, status,
-    entrypoint, dedupe_key AS dedupe, payload, headers, attempts, slot, cancel_requested AS canceled
+    entrypoint, dedupe_key AS dedupe, payload, headers, attempts, slot,
+    (extract(epoch FROM updated) * 1000000)::bigint AS lease, cancel_requested AS canceled
 FROM claimed ORDER BY priority DESC, id`,
   look_ahead: `WITH asked AS (
     SELECT * FROM unnest(
@@ -1440,11 +1445,13 @@ WHERE ctid = ANY (ARRAY(
 ))
 RETURNING id`,
   retry: `WITH outcome AS (
-    SELECT * FROM unnest($1::text::bigint[], $2::text::float8[], $3::text::jsonb[]) AS given(id, delay, traceback)
+    SELECT given.*, timestamptz 'epoch' + lease * interval '1 microsecond' AS claimed
+    FROM unnest($1::text::bigint[], $2::text::float8[], $3::text::jsonb[], $5::text::bigint[])
+        AS given(id, delay, traceback, lease)
 ), mine AS (
     -- Locked first: a cancel that has the row is waited for and then seen.
     SELECT job.id, job.cancel_requested, outcome.delay, outcome.traceback
-    FROM {queue_table} AS job JOIN outcome ON outcome.id = job.id
+    FROM {queue_table} AS job JOIN outcome ON outcome.id = job.id AND outcome.claimed = job.updated
     WHERE job.status IS NOT DISTINCT FROM 'picked' AND job.queue_manager_id IS NOT DISTINCT FROM $4::uuid
     ORDER BY job.id
     FOR UPDATE OF job
@@ -1494,32 +1501,38 @@ SELECT done.id, pg_notify('{channel}', json_build_object(
     GROUP BY part
 )
 SELECT id, (SELECT count(*) FROM told) AS told FROM (SELECT id FROM ended UNION ALL SELECT id FROM marked) AS done`,
-  acknowledge: `WITH ended AS (
-    DELETE FROM {queue_table}
+  acknowledge: `WITH outcome AS (
+    SELECT id, timestamptz 'epoch' + lease * interval '1 microsecond' AS claimed
+    FROM unnest($1::text::bigint[], $4::text::bigint[]) AS given(id, lease)
+), ended AS (
+    DELETE FROM {queue_table} AS job USING outcome
     -- The fence is written so that only the primary key serves. By the indexes of picked jobs and of the queue manager's the
     -- planner walked all that was ever claimed, as dead entries: seven times the work, and more the longer it went on.
-    WHERE id = ANY ($1::text::bigint[]) AND status IS NOT DISTINCT FROM 'picked'
-        AND queue_manager_id IS NOT DISTINCT FROM $3::uuid
-    RETURNING id, entrypoint, priority
+    WHERE job.id = outcome.id AND job.updated = outcome.claimed AND job.status IS NOT DISTINCT FROM 'picked'
+        AND job.queue_manager_id IS NOT DISTINCT FROM $3::uuid
+    RETURNING job.id, job.entrypoint, job.priority
 )
 INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
 SELECT id, $2::text::{queue_status_type}, entrypoint, priority FROM ended
 RETURNING job_id AS id`,
   acknowledge_failure: `WITH outcome AS (
-    SELECT * FROM unnest($1::text::bigint[], $2::text::jsonb[]) AS given(id, traceback)
+    SELECT given.*, timestamptz 'epoch' + lease * interval '1 microsecond' AS claimed
+    FROM unnest($1::text::bigint[], $2::text::jsonb[], $4::text::bigint[]) AS given(id, traceback, lease)
 ), ended AS (
     DELETE FROM {queue_table} AS job USING outcome
-    WHERE job.id = outcome.id AND job.status IS NOT DISTINCT FROM 'picked' AND job.queue_manager_id IS NOT DISTINCT FROM $3::uuid
+    WHERE job.id = outcome.id AND job.updated = outcome.claimed AND job.status IS NOT DISTINCT FROM 'picked'
+        AND job.queue_manager_id IS NOT DISTINCT FROM $3::uuid
     RETURNING job.id, job.entrypoint, job.priority, outcome.traceback
 )
 INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority, traceback)
 SELECT id, 'exception', entrypoint, priority, traceback FROM ended
 RETURNING job_id AS id`,
   hold: `WITH outcome AS (
-    SELECT * FROM unnest($1::text::bigint[], $2::text::jsonb[]) AS given(id, traceback)
+    SELECT given.*, timestamptz 'epoch' + lease * interval '1 microsecond' AS claimed
+    FROM unnest($1::text::bigint[], $2::text::jsonb[], $4::text::bigint[]) AS given(id, traceback, lease)
 ), mine AS (
     SELECT job.id, job.cancel_requested, outcome.traceback
-    FROM {queue_table} AS job JOIN outcome ON outcome.id = job.id
+    FROM {queue_table} AS job JOIN outcome ON outcome.id = job.id AND outcome.claimed = job.updated
     WHERE job.status IS NOT DISTINCT FROM 'picked' AND job.queue_manager_id IS NOT DISTINCT FROM $3::uuid
     ORDER BY job.id
     FOR UPDATE OF job
@@ -1545,11 +1558,12 @@ SELECT done.id, pg_notify('{channel}', json_build_object(
     'type', 'table_changed_event'
 )::text) FROM done`,
   release: `WITH mine AS (
-    SELECT id, cancel_requested FROM {queue_table}
-    WHERE id = ANY ($1::text::bigint[]) AND status IS NOT DISTINCT FROM 'picked'
-        AND queue_manager_id IS NOT DISTINCT FROM $2::uuid
-    ORDER BY id
-    FOR UPDATE
+    SELECT job.id, job.cancel_requested
+    FROM {queue_table} AS job JOIN unnest($1::text::bigint[], $3::text::bigint[]) AS given(id, lease)
+        ON given.id = job.id AND job.updated = timestamptz 'epoch' + given.lease * interval '1 microsecond'
+    WHERE job.status IS NOT DISTINCT FROM 'picked' AND job.queue_manager_id IS NOT DISTINCT FROM $2::uuid
+    ORDER BY job.id
+    FOR UPDATE OF job
 ), released AS (
     UPDATE {queue_table} AS job
     SET status = 'queued', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = 0
@@ -1573,6 +1587,7 @@ SELECT done.id, pg_notify('{channel}', json_build_object(
   release_unknown: `WITH mine AS (
     SELECT id, cancel_requested FROM {queue_table}
     WHERE id <> ALL ($1::text::bigint[]) AND status = 'picked' AND queue_manager_id = $2::uuid
+        AND updated <= timestamptz 'epoch' + $3::text::bigint * interval '1 microsecond'
     ORDER BY id
     FOR UPDATE
 ), released AS (
@@ -1595,6 +1610,7 @@ SELECT done.id, pg_notify('{channel}', json_build_object(
     'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
     'type', 'table_changed_event'
 )::text) FROM done`,
+  moment: `SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS moment`,
   notify: `SELECT pg_notify('{channel}', $1::text)`,
   listen: `LISTEN "{channel}"`,
   begin: `BEGIN`,

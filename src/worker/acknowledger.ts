@@ -1,21 +1,23 @@
-import type { Job, JobId } from "../job.ts";
+import type { JobId } from "../job.ts";
 import type { Logger } from "../logger.ts";
-import type { Failure, QueueStore, Retry } from "../queries/queue.ts";
+import type { ClaimedJob } from "../queries/job_row.ts";
+import type { Claimed, Failure, Retry } from "../queries/outcomes.ts";
+import type { QueueStore } from "../queries/queue.ts";
 import { afterFailure, type FailurePolicy } from "../retry.ts";
 import { retryTracebackOf, tracebackOf } from "../traceback.ts";
 import { FlushBuffer } from "./flush_buffer.ts";
 import type { Outcome } from "./run_job.ts";
 
-/** Stores outcomes: the one place where an outcome becomes SQL. Every statement is fenced by the queue manager's id. */
+/** Stores outcomes: the one place where an outcome becomes SQL. Every statement is fenced by the queue manager's id and the lease. */
 export class Acknowledger {
   readonly #queueManagerId: string;
   readonly #logger: Logger;
-  readonly #successes: FlushBuffer<JobId>;
-  readonly #cancels: FlushBuffer<JobId>;
+  readonly #successes: FlushBuffer<Claimed>;
+  readonly #cancels: FlushBuffer<Claimed>;
   readonly #failures: FlushBuffer<Failure>;
   readonly #holdings: FlushBuffer<Failure>;
   readonly #retries: FlushBuffer<Retry>;
-  readonly #releases: FlushBuffer<JobId>;
+  readonly #releases: FlushBuffer<Claimed>;
 
   constructor(queue: QueueStore, queueManagerId: string, logger: Logger) {
     this.#queueManagerId = queueManagerId;
@@ -27,38 +29,38 @@ export class Acknowledger {
       new FlushBuffer(async (items: readonly Item[]) => {
         this.#report(items.map(idOf), await store(items, this.#queueManagerId));
       }, logger);
-    const itself = (jobId: JobId): JobId => jobId;
-    const idOf = (item: { readonly jobId: JobId }): JobId => item.jobId;
-    this.#successes = buffer((ids, id) => queue.acknowledge(ids, "successful", id), itself);
-    this.#cancels = buffer((ids, id) => queue.acknowledge(ids, "canceled", id), itself);
+    const itself = (job: Claimed): JobId => job.id;
+    const idOf = (item: { readonly job: Claimed }): JobId => item.job.id;
+    this.#successes = buffer((jobs, id) => queue.acknowledge(jobs, "successful", id), itself);
+    this.#cancels = buffer((jobs, id) => queue.acknowledge(jobs, "canceled", id), itself);
     this.#failures = buffer<Failure>((items, id) => queue.acknowledgeFailure(items, id), idOf);
     this.#holdings = buffer<Failure>((items, id) => queue.hold(items, id), idOf);
     this.#retries = buffer<Retry>((items, id) => queue.retry(items, id), idOf);
-    this.#releases = buffer((ids, id) => queue.release(ids, id), itself);
+    this.#releases = buffer((jobs, id) => queue.release(jobs, id), itself);
   }
 
   /** Stores how an attempt ended. Resolves when it is stored. */
-  store(job: Job, outcome: Outcome, policy: FailurePolicy): Promise<void> {
+  store(job: ClaimedJob, outcome: Outcome, policy: FailurePolicy): Promise<void> {
     switch (outcome.status) {
       case "successful":
-        return this.#successes.add(job.id);
+        return this.#successes.add(job);
       case "canceled":
-        return this.#cancels.add(job.id);
+        return this.#cancels.add(job);
       case "released":
-        return this.#releases.add(job.id);
+        return this.#releases.add(job);
       case "exception":
         return this.#storeFailure(job, outcome.error, policy);
     }
   }
 
-  #storeFailure(job: Job, error: unknown, policy: FailurePolicy): Promise<void> {
+  #storeFailure(job: ClaimedJob, error: unknown, policy: FailurePolicy): Promise<void> {
     const { delayMs, reason, thrown, held } = afterFailure(error, job.attempts, policy);
     if (delayMs !== null) {
       const traceback = retryTracebackOf(error, job, delayMs, reason);
-      return this.#retries.add({ jobId: job.id, delayMs, traceback });
+      return this.#retries.add({ job, delayMs, traceback });
     }
     const buffer = held ? this.#holdings : this.#failures;
-    return buffer.add({ jobId: job.id, traceback: tracebackOf(thrown, job) });
+    return buffer.add({ job, traceback: tracebackOf(thrown, job) });
   }
 
   /** Waits until everything is stored, at most `timeoutMs`; then gives the rest up. Its leases run out by themselves. */

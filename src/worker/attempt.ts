@@ -1,13 +1,14 @@
 import { JobTimeoutError } from "../errors.ts";
 import type { Job } from "../job.ts";
 import type { Logger } from "../logger.ts";
+import type { ClaimedJob } from "../queries/job_row.ts";
 import { MAX_TIMER_MS } from "../validate.ts";
 import type { Moment } from "./moment.ts";
 import { type Handler, type JobContext, type Outcome, runJob } from "./run_job.ts";
 
 /** One claimed job in this process, from the claim until its outcome is stored. */
-export class Attempt {
-  readonly job: Job;
+export class Attempt<OfJob extends Job = ClaimedJob> {
+  readonly job: OfJob;
   readonly context: JobContext;
   /** When the claim was sent: the lease cannot be older. */
   readonly claimedAt: Moment;
@@ -23,7 +24,7 @@ export class Attempt {
   #abort: AbortController | undefined;
 
   constructor(
-    job: Job,
+    job: OfJob,
     claimedAt: Moment,
     takenAt: Moment,
     { logger, resources }: { readonly logger: Logger; readonly resources: unknown },
@@ -78,12 +79,12 @@ export class Attempt {
 
 /** What a handler sees of its attempt. Signal and logger are made when they are asked for: most handlers never do. */
 class AttemptContext implements JobContext {
-  readonly #attempt: Attempt;
+  readonly #attempt: Attempt<Job>;
   readonly #logger: Logger;
   #log: Logger | undefined;
   readonly resources: unknown;
 
-  constructor(attempt: Attempt, logger: Logger, resources: unknown) {
+  constructor(attempt: Attempt<Job>, logger: Logger, resources: unknown) {
     this.#attempt = attempt;
     this.#logger = logger;
     this.resources = resources;

@@ -1,6 +1,7 @@
-import type { Job, JobId } from "../job.ts";
+import type { JobId } from "../job.ts";
 import type { Logger } from "../logger.ts";
 import { sqlState } from "../queries/database_error.ts";
+import type { ClaimedJob } from "../queries/job_row.ts";
 import { type Gate, isLimited, type QueueStore } from "../queries/queue.ts";
 import type { Room } from "./attempts.ts";
 import { ClaimCursor } from "./claim_cursor.ts";
@@ -13,7 +14,7 @@ const TAKE_OVER_INTERVAL_MS = 500;
 /** Jobs of dead workers. */
 export interface TakeOver extends Claim {
   /** Those that somebody wanted stopped: to be ended, not run. */
-  readonly canceled: readonly Job[];
+  readonly canceled: readonly ClaimedJob[];
 }
 
 /** What the claimer needs of its surroundings. */
@@ -77,7 +78,7 @@ export class Claimer {
     this.#takeOverAt = Math.min(this.#takeOverAt, performance.now() + staleMs);
   }
 
-  async #claimBehindCursor(limit: number): Promise<Job[]> {
+  async #claimBehindCursor(limit: number): Promise<ClaimedJob[]> {
     const { ranges, front } = this.#cursor.ranges();
     const jobs = await this.#dequeue(limit, ranges);
     if (jobs.length === limit || front) return jobs;
@@ -89,14 +90,14 @@ export class Claimer {
   async #dequeue(
     limit: number,
     ranges: ReturnType<ClaimCursor["ranges"]>["ranges"],
-  ): Promise<Job[]> {
+  ): Promise<ClaimedJob[]> {
     const { queue, queueManagerId } = this.#parts;
     const jobs = await queue.dequeue(limit, this.#names, queueManagerId, ranges);
     this.#cursor.note(jobs);
     return jobs;
   }
 
-  async #claimLimited(limit: number, startable: number): Promise<Job[]> {
+  async #claimLimited(limit: number, startable: number): Promise<ClaimedJob[]> {
     const { queue, gates, queueManagerId } = this.#parts;
     try {
       return await queue.claimLimited(limit, startable, gates, queueManagerId);

@@ -1,6 +1,7 @@
 import { JobCanceledError, LeaseLostError } from "../errors.ts";
-import type { Job, JobId } from "../job.ts";
+import type { JobId } from "../job.ts";
 import type { Logger } from "../logger.ts";
+import type { ClaimedJob } from "../queries/job_row.ts";
 import type { Lease } from "../queries/queue.ts";
 import type { Attempt } from "./attempt.ts";
 import type { KeptLeases } from "./lease_keeper.ts";
@@ -25,7 +26,7 @@ export interface HeartbeatParts {
 
 /** Jobs that a claim gave. */
 export interface Claim {
-  readonly jobs: readonly Job[];
+  readonly jobs: readonly ClaimedJob[];
   /** When it was sent: the leases cannot be older. */
   readonly claimedAt: Moment;
 }

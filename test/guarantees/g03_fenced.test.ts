@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { fromPostgresJs, type Job, LeaseLostError, resolveSettings } from "../../mod.ts";
+import type { ClaimedJob } from "../../src/queries/job_row.ts";
 import { QueueStore } from "../../src/queries/queue.ts";
 import { Statements } from "../../src/sql/render.ts";
 import { tracebackOf } from "../../src/traceback.ts";
@@ -22,7 +23,9 @@ afterAll(async () => {
 });
 
 /** A job that `loser` claimed and `winner` took over. */
-async function takenOver(): Promise<{ job: Job; loser: string; winner: string }> {
+async function takenOver(): Promise<
+  { older: ClaimedJob; newer: ClaimedJob; loser: string; winner: string }
+> {
   const [loser, winner] = [randomUUID(), randomUUID()];
   await queue.queries.enqueue("work", null);
   const [job] = await store.dequeue(1, ["work"], loser);
@@ -37,23 +40,28 @@ async function takenOver(): Promise<{ job: Job; loser: string; winner: string }>
   };
   const { claimed } = await store.takeOver(1, [gate], winner, []);
   expect(claimed.map(({ id }) => id)).toEqual([job!.id]);
-  return { job: job!, loser, winner };
+  return { older: job!, newer: claimed[0]!, loser, winner };
 }
 
-const writes: [string, (job: Job, id: string) => Promise<number[]>][] = [
+const writes: [string, (job: ClaimedJob, id: string) => Promise<number[]>][] = [
   [
     "acknowledge",
-    (job, id) => store.acknowledge([job.id], "successful", id),
+    (job, id) => store.acknowledge([job], "successful", id),
   ],
   [
     "hold",
-    (job, id) => store.hold([{ jobId: job.id, traceback: tracebackOf(new Error("x"), job) }], id),
+    (job, id) => store.hold([{ job, traceback: tracebackOf(new Error("x"), job) }], id),
   ],
-  ["release", (job, id) => store.release([job.id], id)],
+  [
+    "acknowledge_failure",
+    (job, id) =>
+      store.acknowledgeFailure([{ job, traceback: tracebackOf(new Error("x"), job) }], id),
+  ],
+  ["release", (job, id) => store.release([job], id)],
   ["release_unknown", (_, id) => store.releaseUnknown([], id)],
   [
     "retry",
-    (job, id) => store.retry([{ jobId: job.id, delayMs: 0, traceback: null }], id),
+    (job, id) => store.retry([{ job, delayMs: 0, traceback: null }], id),
   ],
   ["keep_leases", async (_, id) => {
     const text = new Statements(resolveSettings(queue.names)).get("keep_leases");
@@ -63,17 +71,78 @@ const writes: [string, (job: Job, id: string) => Promise<number[]>][] = [
 ];
 
 test.each(writes)("%s by a worker that lost its lease changes nothing", async (_, write) => {
-  const { job, loser, winner } = await takenOver();
+  const { older, newer, loser, winner } = await takenOver();
   const before = await queue.sql`select * from ${queue.sql(queue.table)}`;
   const logBefore = await queue.log();
 
-  const changed = await write(job, loser);
+  const changed = await write(older, loser);
 
   expect(changed).toEqual([]);
   expect(await queue.sql`select * from ${queue.sql(queue.table)}`).toEqual(before);
   expect(await queue.log()).toEqual(logBefore);
   // The same write by the worker that holds the lease does change something.
-  expect(await write(job, winner)).toEqual([job.id]);
+  expect(await write(newer, winner)).toEqual([newer.id]);
+});
+
+const outcomes = writes.filter(([name]) =>
+  !["release_unknown", "keep_leases", "heartbeat"].includes(name)
+);
+
+test.each(outcomes)(
+  "%s that comes late, or again, changes nothing once the same worker has claimed the job anew",
+  async (_, write) => {
+    const me = randomUUID();
+    await queue.queries.enqueue("work", null);
+    const [older] = await store.dequeue(1, ["work"], me);
+    await store.release([older!], me);
+    const [newer] = await store.dequeue(1, ["work"], me);
+    const before = await queue.sql`select * from ${queue.sql(queue.table)}`;
+    const logBefore = await queue.log();
+
+    const changed = await write(older!, me);
+
+    expect(changed).toEqual([]);
+    expect(await queue.sql`select * from ${queue.sql(queue.table)}`).toEqual(before);
+    expect(await queue.log()).toEqual(logBefore);
+    expect(await write(newer!, me)).toEqual([newer!.id]);
+  },
+);
+
+test("a release of unknown claims that reaches the server late leaves those that came after it", async () => {
+  const me = randomUUID();
+  const statements = new Statements(resolveSettings(queue.names));
+  const sent: (readonly unknown[])[] = [];
+  // Notes what is sent, and sends it.
+  const noting = new QueueStore({
+    async query<Row>(text: string, parameters: readonly (string | number | null)[]) {
+      if (text === statements.get("release_unknown")) sent.push(parameters);
+      return Array.from(await queue.sql.unsafe(text, [...parameters])) as Row[];
+    },
+  }, statements);
+  await queue.queries.enqueue("work", null);
+  const [lost] = await store.dequeue(1, ["work"], me);
+
+  expect(await noting.releaseUnknown([], me)).toEqual([lost!.id]);
+  await store.dequeue(1, ["work"], me);
+  const again = await queue.sql.unsafe(statements.get("release_unknown"), sent[0] as string[]);
+
+  expect(again.length).toBe(0);
+  expect((await queue.rows()).map(({ status }) => status)).toEqual(["picked"]);
+});
+
+test("a raise of its priority leaves a running job its lease", async () => {
+  const me = randomUUID();
+  await queue.queries.enqueue("work", null, { dedupeKey: "one" });
+  const [job] = await store.dequeue(1, ["work"], me);
+
+  await queue.queries.enqueue("work", null, {
+    dedupeKey: "one",
+    priority: 5,
+    onConflict: "update_priority",
+  });
+
+  expect((await queue.rows())[0]!.priority).toBe(5);
+  expect(await store.acknowledge([job!], "successful", me)).toEqual([job!.id]);
 });
 
 test("a running handler's signal aborts when the lease is lost, and its outcome is dropped", async () => {

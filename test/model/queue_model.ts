@@ -47,7 +47,8 @@ export class QueueModel {
       if (rival === undefined) return this.#insert(input, given[index] ?? -1);
       if (onConflict === "skip") return null;
       rival.priority = Math.max(rival.priority, input.priority);
-      rival.updated = this.now;
+      // That of a picked job is its lease.
+      if (rival.status !== "picked") rival.updated = this.now;
       return rival.id;
     });
   }

@@ -1,16 +1,11 @@
 /** The real layer behind one connection whose clock the test sets, and the only file that knows its signatures. */
 import { randomBytes } from "node:crypto";
 import postgres, { type Sql } from "postgres";
-import {
-  type Driver,
-  fromPostgresJs,
-  type Job,
-  type NewJob,
-  Queries,
-  resolveSettings,
-} from "../../mod.ts";
+import { type Driver, fromPostgresJs, type NewJob, Queries, resolveSettings } from "../../mod.ts";
 import type { OnConflict } from "../../src/new_job.ts";
+import type { ClaimedJob } from "../../src/queries/job_row.ts";
 import { LogStore } from "../../src/queries/log.ts";
+import type { Claimed } from "../../src/queries/outcomes.ts";
 import {
   type Gate,
   isLimited,
@@ -47,6 +42,8 @@ export class RealQueue {
   readonly #queue: QueueStore;
   readonly #log: LogStore;
   readonly queries: Queries;
+  /** The lease of each worker's last claim of each job. */
+  readonly #leases = new Map<string, string>();
   /** While a call is followed: the last log row that has been seen. */
   #seen: number | null = null;
   /** What the tables held when the last statement was done. */
@@ -154,29 +151,43 @@ export class RealQueue {
   }
 
   /** `startable` is how many of them may be of limited entrypoints; `split` a priority at which the ready ones are split. */
-  claim(
+  async claim(
     limit: number,
     startable: number,
     split: number,
     gates: readonly Gate[],
     manager: string,
-  ): Promise<Job[]> {
-    if (gates.some(isLimited)) return this.#queue.claimLimited(limit, startable, gates, manager);
+  ): Promise<ClaimedJob[]> {
+    if (gates.some(isLimited)) {
+      return this.#note(await this.#queue.claimLimited(limit, startable, gates, manager), manager);
+    }
     const entrypoints = gates.map(({ entrypoint }) => entrypoint);
     const ranges = entrypoints.map(wholeRange).flatMap((range) => [
       { ...range, highest: split },
       { ...range, lowest: split + 1 },
     ]);
-    return this.#queue.dequeue(limit, entrypoints, manager, ranges);
+    return this.#note(await this.#queue.dequeue(limit, entrypoints, manager, ranges), manager);
   }
 
-  takeOver(
+  async takeOver(
     limit: number,
     gates: readonly Gate[],
     manager: string,
     running: Iterable<number>,
-  ): Promise<{ claimed: Job[]; canceled: Job[] }> {
-    return this.#queue.takeOver(limit, gates, manager, [...running]);
+  ): Promise<{ claimed: ClaimedJob[]; canceled: ClaimedJob[] }> {
+    const taken = await this.#queue.takeOver(limit, gates, manager, [...running]);
+    this.#note([...taken.claimed, ...taken.canceled], manager);
+    return taken;
+  }
+
+  #note(jobs: ClaimedJob[], manager: string): ClaimedJob[] {
+    for (const { id, lease } of jobs) this.#leases.set(`${manager} ${id}`, lease);
+    return jobs;
+  }
+
+  /** What a worker knows of its claims. Of a job that it never had nothing. */
+  #claimed(ids: readonly number[], manager: string): Claimed[] {
+    return ids.map((id) => ({ id, lease: this.#leases.get(`${manager} ${id}`) ?? "0" }));
   }
 
   lookAhead(gates: readonly Gate[]): Promise<Outlook> {
@@ -193,10 +204,11 @@ export class RealQueue {
     exception: string | null,
     manager: string,
   ): Promise<number[]> {
-    const failures = ids.map((jobId) => ({ jobId, traceback: traceback(jobId, exception) }));
+    const jobs = this.#claimed(ids, manager);
+    const failures = jobs.map((job) => ({ job, traceback: traceback(job.id, exception) }));
     if (status === "failed") return this.#queue.hold(failures, manager);
     if (status === "exception") return this.#queue.acknowledgeFailure(failures, manager);
-    return this.#queue.acknowledge(ids, status, manager);
+    return this.#queue.acknowledge(jobs, status, manager);
   }
 
   retry(
@@ -206,13 +218,17 @@ export class RealQueue {
     manager: string,
   ): Promise<number[]> {
     return this.#queue.retry(
-      ids.map((jobId) => ({ jobId, delayMs, traceback: traceback(jobId, exception) })),
+      this.#claimed(ids, manager).map((job) => ({
+        job,
+        delayMs,
+        traceback: traceback(job.id, exception),
+      })),
       manager,
     );
   }
 
   release(ids: readonly number[], manager: string): Promise<number[]> {
-    return this.#queue.release(ids, manager);
+    return this.#queue.release(this.#claimed(ids, manager), manager);
   }
 
   releaseUnknown(known: Iterable<number>, manager: string): Promise<number[]> {

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { fromPostgresJs, type Job, resolveSettings } from "../../mod.ts";
+import { fromPostgresJs, resolveSettings } from "../../mod.ts";
+import type { ClaimedJob } from "../../src/queries/job_row.ts";
 import { type Gate, QueueStore } from "../../src/queries/queue.ts";
 import { Statements } from "../../src/sql/render.ts";
 import { tracebackOf } from "../../src/traceback.ts";
@@ -17,21 +18,21 @@ beforeEach(() => queue.clear());
 afterAll(() => queue.close());
 
 /** What may become of an attempt, other than the end of its job. */
-const returns: [string, (job: Job) => Promise<number[]>][] = [
+const returns: [string, (job: ClaimedJob) => Promise<number[]>][] = [
   ["retry", (job) => {
     const traceback = tracebackOf(new Error("no"), job);
-    return store.retry([{ jobId: job.id, delayMs: 0, traceback }], me);
+    return store.retry([{ job, delayMs: 0, traceback }], me);
   }],
   ["hold", (job) => {
     const traceback = tracebackOf(new Error("no"), job);
-    return store.hold([{ jobId: job.id, traceback }], me);
+    return store.hold([{ job, traceback }], me);
   }],
-  ["release", (job) => store.release([job.id], me)],
+  ["release", (job) => store.release([job], me)],
   ["release_unknown", () => store.releaseUnknown([], me)],
 ];
 
 /** A job that we run. */
-async function running(): Promise<Job> {
+async function running(): Promise<ClaimedJob> {
   await queue.queries.enqueue("work", null, { dedupeKey: "one" });
   const [job] = await store.dequeue(1, ["work"], me);
   return job!;

@@ -1,7 +1,8 @@
 /** Which jobs a claim gives when it does not read from the front, and when more are due than it sorts. */
 import { randomUUID } from "node:crypto";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { fromPostgresJs, type Job, resolveSettings } from "../../mod.ts";
+import { fromPostgresJs, resolveSettings } from "../../mod.ts";
+import type { ClaimedJob } from "../../src/queries/job_row.ts";
 import { QueueStore } from "../../src/queries/queue.ts";
 import { Statements } from "../../src/sql/render.ts";
 import { Claimer } from "../../src/worker/claimer.ts";
@@ -33,7 +34,7 @@ function claimer(...names: string[]): Claimer {
   });
 }
 
-async function claim(from: Claimer, limit: number): Promise<Job[]> {
+async function claim(from: Claimer, limit: number): Promise<ClaimedJob[]> {
   return [...(await from.claim({ limit, startable: limit })).jobs];
 }
 
@@ -79,7 +80,7 @@ test("a job that is put back before the cursor is found before the worker waits"
   await queue.queries.enqueue("work", Array(20).fill(null));
   const worker = claimer("work");
   const [first] = await claim(worker, 10);
-  await store.release([first!.id], first!.queueManagerId!);
+  await store.release([first!], first!.queueManagerId!);
 
   const jobs = await claim(worker, 100);
 

@@ -10,6 +10,7 @@ import {
   PgQueuer,
   resolveSettings,
 } from "../../mod.ts";
+import type { ClaimedJob } from "../../src/queries/job_row.ts";
 import { type StatementName, Statements } from "../../src/sql/render.ts";
 import { silentLogger } from "../../src/logger.ts";
 import { Attempt } from "../../src/worker/attempt.ts";
@@ -192,7 +193,7 @@ describe("Heartbeat", () => {
     const held: string[] = [];
     let tries = 0;
     const longAgo = { monotonic: performance.now() - 1_000, wall: Date.now() - 1_000 };
-    const attempt = new Attempt({ id: 1 } as Job, longAgo, longAgo, {
+    const attempt = new Attempt({ id: 1 } as ClaimedJob, longAgo, longAgo, {
       logger: silentLogger,
       resources: undefined,
     });
