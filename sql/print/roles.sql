@@ -48,6 +48,10 @@ GRANT INSERT (id, priority, status, entrypoint, payload, execute_after, dedupe_k
 GRANT SELECT (id, priority, status, entrypoint, dedupe_key) ON {queue_table} TO {role};
 GRANT USAGE ON SEQUENCE {queue_table}_id_seq TO {role};
 GRANT INSERT (job_id, status, entrypoint, priority) ON {queue_table_log} TO {role};
+GRANT EXECUTE ON FUNCTION
+    {enqueue_function}(text, bytea, bigint, interval, timestamptz, text, jsonb, text),
+    {enqueue_function}(text, text, bigint, interval, timestamptz, text, jsonb, text),
+    {enqueue_function}(text, jsonb, bigint, interval, timestamptz, text, jsonb, text) TO {role};
 -- Only for onConflict "update_priority", which may raise the priority of any job:
 -- GRANT UPDATE (priority, updated) ON {queue_table} TO {role};
 
@@ -59,6 +63,10 @@ GRANT USAGE ON SCHEMA {schema} TO {role};
 GRANT SELECT, INSERT, UPDATE, DELETE ON {queue_table}, {queue_table_log}, {statistics_table}, {schedules_table} TO {role};
 GRANT SELECT, INSERT, UPDATE ON {limits_table} TO {role};
 GRANT USAGE ON SEQUENCE {queue_table}_id_seq, {statistics_table}_id_seq, {schedules_table}_id_seq TO {role};
+GRANT EXECUTE ON FUNCTION
+    {enqueue_function}(text, bytea, bigint, interval, timestamptz, text, jsonb, text),
+    {enqueue_function}(text, text, bigint, interval, timestamptz, text, jsonb, text),
+    {enqueue_function}(text, jsonb, bigint, interval, timestamptz, text, jsonb, text) TO {role};
 
 -- name: grant_read
 -- Look: ls, show, failed, status, schedules, doctor and dashboard, payloads included.

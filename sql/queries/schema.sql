@@ -35,6 +35,13 @@ SELECT 'function', proname, ''
 FROM pg_proc JOIN place ON pronamespace = place.oid
 WHERE proname IN ('{function_name}', '{claim_function_name}', '{due_function_name}')
 UNION ALL
+SELECT 'function', format('%s(%s)', proname,
+        CASE WHEN mark IS NULL THEN oidvectortypes(proargtypes) ELSE format_type(proargtypes[1], NULL) END),
+    coalesce(mark, 'foreign')
+FROM pg_proc JOIN place ON pronamespace = place.oid
+CROSS JOIN LATERAL substring(prosrc FROM '-- pgqueuer: (version \d+, log \w+)') AS mark
+WHERE proname = '{enqueue_function_name}'
+UNION ALL
 SELECT 'trigger', tgname, tgenabled::text
 FROM pg_trigger JOIN relation ON tgrelid = relation.oid
 WHERE tgname = '{trigger_name}' AND NOT tgisinternal;

@@ -5,7 +5,7 @@ import type { Settings } from "../settings.ts";
 import { scripts, upgradeSteps } from "../sql/generated.ts";
 import { type StatementName, Statements } from "../sql/render.ts";
 import { explained, sqlState } from "./database_error.ts";
-import { functionsOf, indexesOf, LABELS, signatureOf, tablesOf } from "./schema_parts.ts";
+import { type Catalog, isOptional, LABELS, missingParts, signatureOf } from "./schema_parts.ts";
 
 /** What `install` did. */
 export interface InstallResult {
@@ -13,17 +13,6 @@ export interface InstallResult {
   readonly outcome: "installed" | "upgraded" | "unchanged";
   /** What was missing, such as `column pgqueuer.slot`. Empty unless upgraded. */
   readonly added: readonly string[];
-}
-
-/** What the catalog has of ours. */
-interface Catalog {
-  readonly tables: ReadonlyMap<string, string>;
-  readonly columns: ReadonlyMap<string, string>;
-  readonly indexes: ReadonlyMap<string, string>;
-  readonly labels: ReadonlySet<string>;
-  readonly typeKind: string | undefined;
-  readonly functions: ReadonlySet<string>;
-  readonly triggers: ReadonlySet<string>;
 }
 
 interface Rights {
@@ -79,7 +68,7 @@ export class SchemaStore {
 
   /** Lists what this version needs and the database lacks, such as `index pgqueuer_ready_idx`. */
   async missing(): Promise<string[]> {
-    return this.#missing(await this.#inspect());
+    return missingParts(await this.#inspect(), this.#settings);
   }
 
   /** Lists our objects that are there: tables, the function, the trigger and the type. */
@@ -87,7 +76,7 @@ export class SchemaStore {
     const { tables, functions, triggers, typeKind } = await this.#inspect();
     return [
       ...[...tables.keys()].map((name) => `table ${name}`),
-      ...[...functions].map((name) => `function ${name}`),
+      ...[...functions.keys()].map((name) => `function ${name}`),
       ...[...triggers].map((name) => `trigger ${name}`),
       ...(typeKind === undefined ? [] : [`type ${this.#settings.queueStatusType}`]),
     ].sort();
@@ -113,8 +102,8 @@ export class SchemaStore {
         `Cannot start as role "${role}" may not use schema "${schema}": run "GRANT USAGE ON SCHEMA ${schema} TO ${role}"`,
       );
     }
-    const missing = this.#missing(catalog);
-    const fatal = missing.filter((part) => !part.startsWith("index "));
+    const missing = missingParts(catalog, this.#settings);
+    const fatal = missing.filter((part) => !isOptional(part));
     if (fatal.length > 0) {
       throw new SchemaError(
         `Cannot start as the schema is older than this version (missing: ${
@@ -140,7 +129,7 @@ export class SchemaStore {
     }
     const catalog = await this.#inspect();
     this.#refuseForeign(catalog, "install");
-    const missing = this.#missing(catalog);
+    const missing = missingParts(catalog, this.#settings);
     if (missing.length === 0) return { outcome: "unchanged", added: [] };
 
     this.#refuseWithoutRights(rights, createSchema);
@@ -171,6 +160,7 @@ export class SchemaStore {
         ...steps,
         scripts.indexes,
         scripts.functions,
+        scripts.enqueue,
         // A function of the Python project sends the same: replacing it would only make the two take turns.
         ...(this.#notifies(catalog) ? [] : [scripts.notify]),
         ...(fresh && this.#settings.durability !== "durable" ? [durability] : []),
@@ -186,33 +176,6 @@ export class SchemaStore {
   #transaction(texts: readonly string[]): Promise<void> {
     const all = [this.#sql.get("lock_schema"), ...texts.map((text) => this.#sql.render(text))];
     return this.#driver.script(all.map((text) => text.replace(/;?\s*$/, ";")).join("\n"));
-  }
-
-  #missing(catalog: Catalog): string[] {
-    const settings = this.#settings;
-    const missing = catalog.typeKind === undefined
-      ? [`type ${settings.queueStatusType}`]
-      : LABELS.filter((label) => !catalog.labels.has(label)).map((label) => `label ${label}`);
-    for (const [table, columns] of Object.entries(tablesOf(settings))) {
-      if (!catalog.tables.has(table)) {
-        missing.push(`table ${table}`);
-        continue;
-      }
-      for (const [column, type] of Object.entries(columns)) {
-        const actual = catalog.columns.get(`${table}.${column}`);
-        // A type of our own carries its schema in front where that is not on the search path.
-        if (actual === type || actual?.endsWith(`.${type}`)) continue;
-        missing.push(`column ${table}.${column}${actual === undefined ? "" : ` as ${type}`}`);
-      }
-    }
-    for (const index of indexesOf(settings)) {
-      if (catalog.indexes.get(index) !== "valid") missing.push(`index ${index}`);
-    }
-    for (const name of [settings.function, ...functionsOf(settings)]) {
-      if (!catalog.functions.has(name)) missing.push(`function ${name}`);
-    }
-    if (!catalog.triggers.has(settings.trigger)) missing.push(`trigger ${settings.trigger}`);
-    return missing;
   }
 
   #notifies(catalog: Catalog): boolean {
@@ -233,6 +196,9 @@ export class SchemaStore {
         !catalog.columns.has(`${table}.${column}`)
       );
       if (lacking.length > 0) refuse(`table "${table}"`, `it has no column ${lacking.join(", ")}`);
+    }
+    for (const [name, detail] of catalog.functions) {
+      if (detail === "foreign") refuse(`function "${name}"`, "calls would be ambiguous");
     }
     const { queueStatusType } = this.#settings;
     if (catalog.typeKind === undefined) return;
@@ -287,7 +253,7 @@ export class SchemaStore {
       indexes: of("index"),
       labels: new Set(of("label").keys()),
       typeKind: of("type").get(this.#settings.queueStatusType),
-      functions: new Set(of("function").keys()),
+      functions: of("function"),
       triggers: new Set(of("trigger").keys()),
     };
   }

@@ -11,6 +11,7 @@ export function installScript(settings: Settings, options: { createSchema: boole
     scripts.install,
     scripts.indexes,
     scripts.functions,
+    scripts.enqueue,
     scripts.notify,
     ...(settings.durability === "durable" ? [] : [sql.get(`make_${settings.durability}`)]),
   ]);
@@ -25,6 +26,7 @@ export function upgradeScript(settings: Settings): string {
     ...Object.values(upgradeSteps),
     scripts.indexes,
     scripts.functions,
+    scripts.enqueue,
     scripts.notify,
   ]);
 }

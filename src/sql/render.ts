@@ -7,6 +7,9 @@ export type StatementName = keyof typeof statements;
 /** The database objects that SQL text may mention as `{queue_table}` and so on. `…_name` is without the schema. */
 export type ObjectNames = Readonly<Record<string, string>>;
 
+/** Goes up with every change of `sql/enqueue.sql`, whose names do not. */
+export const ENQUEUE_VERSION = 1;
+
 /** What the holes of the SQL texts stand for under some settings. */
 export function objectNames(settings: Settings): ObjectNames {
   const qualified = (name: string): string => settings.schema ? `${settings.schema}.${name}` : name;
@@ -25,6 +28,9 @@ export function objectNames(settings: Settings): ObjectNames {
     claim_function_name: `${settings.prefix}fn_pgqueuer_claim_2`,
     due_function: qualified(`${settings.prefix}fn_pgqueuer_due_1`),
     due_function_name: `${settings.prefix}fn_pgqueuer_due_1`,
+    enqueue_function: qualified(`${settings.prefix}pgqueuer_enqueue`),
+    enqueue_function_name: `${settings.prefix}pgqueuer_enqueue`,
+    enqueue_version: String(ENQUEUE_VERSION),
     queue_status_type: qualified(settings.queueStatusType),
     queue_status_type_name: settings.queueStatusType,
     legacy_status_type: qualified(`${settings.prefix}pgqueuer_statistics_status`),
@@ -32,6 +38,7 @@ export function objectNames(settings: Settings): ObjectNames {
     function_name: settings.function,
     trigger_name: settings.trigger,
     channel: settings.channel,
+    log_level: settings.log,
     log_steps: String(settings.log === "full"),
     schema_name: settings.schema ?? "",
     schema_prefix: settings.schema ? `${settings.schema}.` : "",

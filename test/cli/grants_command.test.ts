@@ -1,4 +1,5 @@
 /** The roles of `pgq grants`, each used for its task and for what is not its task. */
+import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openWorkerDriver, PgQueuer, Queries, SchemaError } from "../../mod.ts";
 import { aTerminal, callPgq, TEST_DSN, TestQueue } from "./fixtures/pgq.ts";
@@ -124,6 +125,38 @@ describe("the others, once the tables are there", () => {
     await driver.close();
 
     expect(id).toBeGreaterThan(0);
+  });
+
+  test.each(["produce", "work"] as const)("%s enqueues by the function in SQL", async (task) => {
+    const client = postgres(dsnOf(task), { max: 1 });
+    const calls = [
+      "'mail', '\\x00'::bytea",
+      "'mail', 'text', delay => '1 hour', on_conflict => 'raise'",
+      "'mail', '{}'::jsonb, headers => '{}', dedupe_key => 'by ' || current_user",
+    ];
+
+    const ids: unknown[] = [];
+    for (const call of calls) {
+      const [row] = await client.unsafe(`SELECT ${table}_enqueue(${call}) AS id`);
+      ids.push(row!["id"]);
+    }
+    const raised = client.unsafe(
+      `SELECT ${table}_enqueue('mail', dedupe_key => 'r', on_conflict => 'update_priority')`,
+    ).then(() => "done", (error) => error.code);
+
+    expect(ids.every((id) => Number(id) > 0)).toBe(true);
+    // The right that is printed apart.
+    expect(await raised).toBe(task === "work" ? "done" : "42501");
+    await client.end();
+  });
+
+  test("read may not call it", async () => {
+    const client = postgres(dsnOf("read"), { max: 1 });
+
+    await expect(client.unsafe(`SELECT ${table}_enqueue('mail')`).then(() => {})).rejects.toThrow(
+      "permission denied for function",
+    );
+    await client.end();
   });
 
   test.each([
