@@ -58,7 +58,7 @@ async function callFunction(
   const [row] = await sql.unsafe(
     `select ${table}_enqueue(
       entrypoint => $1::text, payload => $2::bytea, priority => $3::int8,
-      delay => $4::float8 * interval '1 millisecond', execute_after => $5::timestamptz, dedupe_key => $6::text,
+      delay => $4::float8 * interval '1 millisecond', execute_after => to_timestamp($5::float8), dedupe_key => $6::text,
       headers => $7::text::jsonb, on_conflict => $8::text
     )::int as id`,
     [
@@ -66,7 +66,7 @@ async function callFunction(
       all.payload,
       all.priority,
       all.delayMs,
-      all.due?.toISOString() ?? null,
+      all.due === null ? null : all.due.getTime() / 1_000,
       all.dedupeKey,
       all.headers,
       all.onConflict,
@@ -103,9 +103,9 @@ async function outcomeOf(run: Promise<number | null>): Promise<number | null | s
 /** All that is stored, but for when: of times only the distances, and those that the caller has given. */
 async function stored({ sql, table, logTable }: TestQueue): Promise<unknown> {
   const jobs = await sql.unsafe(`
-    select id, priority, queue_manager_id, status::text, entrypoint, dedupe_key, encode(payload, 'hex') as payload, headers,
+    select id, priority, queue_manager_id, status::text, entrypoint, dedupe_key, encode(payload, 'hex') as payload, headers::text,
       attempts, slot, take_overs, cancel_requested, updated > created as updated, heartbeat - created as heartbeat,
-      case when date_trunc('day', execute_after) = execute_after then execute_after::text
+      case when mod(extract(epoch from execute_after)::numeric, 86400) = 0 then execute_after::text
         else (execute_after - created)::text end as delay
     from ${table} order by id`);
   const log = await sql.unsafe(`
@@ -117,41 +117,50 @@ const anyText = fc.oneof(
   fc.string({ minLength: 1, unit: "grapheme" }),
   fc.string({ minLength: 1, unit: "binary", maxLength: 5 }),
 );
+/** Mostly what is accepted: of a call that is wrong in one place the others do not count. */
+const mostly = <T>(good: fc.Arbitrary<T>, bad: readonly T[]) =>
+  fc.oneof({ weight: 20, arbitrary: good }, fc.constantFrom(...bad));
 const anyCall: fc.Arbitrary<Call> = fc.record({
-  entrypoint: fc.oneof(
-    { weight: 6, arbitrary: anyText },
-    fc.constantFrom("", "é".repeat(1_000), "é".repeat(1_000) + "e", "MiXed"),
-  ),
+  entrypoint: mostly(fc.oneof(anyText, fc.constantFrom("é".repeat(1_000), "MiXed")), [
+    "",
+    "é".repeat(1_000) + "e",
+  ]),
   payload: fc.option(fc.uint8Array()),
-  priority: fc.option(fc.oneof(
-    { weight: 4, arbitrary: fc.integer() },
-    fc.constantFrom(-(2 ** 31), 2 ** 31 - 1, -(2 ** 31) - 1, 2 ** 31, Number.MAX_SAFE_INTEGER),
+  priority: fc.option(mostly(
+    fc.oneof(fc.integer({ min: -2, max: 2 }), fc.constantFrom(-(2 ** 31), 2 ** 31 - 1)),
+    [-(2 ** 31) - 1, 2 ** 31, Number.MAX_SAFE_INTEGER],
   )),
-  dedupeKey: fc.option(fc.oneof(
-    { weight: 5, arbitrary: fc.constantFrom("a", "b", "A") },
-    anyText,
-    fc.constantFrom("", "k".repeat(2_000), "k".repeat(2_001)),
+  dedupeKey: fc.option(mostly(
+    fc.oneof(
+      { weight: 8, arbitrary: fc.constantFrom("a", "A") },
+      anyText,
+      fc.constant("k".repeat(2_000)),
+    ),
+    ["", "k".repeat(2_001)],
   )),
-  headers: fc.option(fc.oneof(
-    {
-      weight: 5,
-      arbitrary: fc.dictionary(fc.string({ unit: "grapheme" }), fc.jsonValue(), { maxKeys: 3 })
-        .map((value) => JSON.stringify(value)),
-    },
-    fc.constantFrom("[]", "1", '"x"', "null", '{"a":"\\u0000"}'),
+  headers: fc.option(mostly(
+    fc.dictionary(fc.string({ unit: "grapheme" }), fc.jsonValue(), { maxKeys: 3 })
+      .map((value) => JSON.stringify(value)),
+    ["[]", "1", '"x"', "null", '{"a":"\\u0000"}'],
   )),
-  onConflict: fc.option(fc.oneof(
-    { weight: 6, arbitrary: fc.constantFrom("skip", "raise", "update_priority") },
-    fc.constantFrom("", "SKIP", "ignore"),
+  onConflict: fc.option(mostly<string>(
+    fc.constantFrom("skip", "raise", "update_priority"),
+    ["", "SKIP", "ignore"],
   )),
-  when: fc.option(fc.oneof(
-    // Whole milliseconds: PostgreSQL keeps microseconds, and a float need not be one.
-    fc.integer({ min: -5, max: 10 ** 12 }).map((delayMs) => ({ delayMs, due: null })),
-    fc.constantFrom(0, 36_500 * 86_400_000, 36_500 * 86_400_000 + 1)
-      .map((delayMs) => ({ delayMs, due: null })),
-    // Midnights, by which `stored` knows them.
-    fc.integer({ min: -365, max: 2_932_898 })
-      .map((day) => ({ delayMs: null, due: new Date(day * 86_400_000) })),
+  when: fc.option(mostly<{ delayMs: number | null; due: Date | null }>(
+    fc.oneof(
+      // Whole milliseconds: PostgreSQL keeps microseconds, and a float need not be one.
+      fc.integer({ min: 0, max: 36_500 * 86_400_000 }).map((delayMs) => ({ delayMs, due: null })),
+      // Midnights, by which `stored` knows them.
+      fc.integer({ min: 0, max: 2_932_896 })
+        .map((day) => ({ delayMs: null, due: new Date(day * 86_400_000) })),
+    ),
+    [
+      { delayMs: -1, due: null },
+      { delayMs: 36_500 * 86_400_000 + 1, due: null },
+      { delayMs: null, due: new Date(-86_400_000) },
+      { delayMs: null, due: new Date(2_932_897 * 86_400_000) },
+    ],
   )),
 }).map(({ when, ...call }) => ({ ...call, ...(when ?? { delayMs: null, due: null }) }));
 
@@ -159,7 +168,7 @@ test("it stores, gives and refuses what Queries.enqueue does, whatever it is cal
   let refused = 0;
   let duplicates = 0;
   await fc.assert(
-    fc.asyncProperty(fc.array(anyCall, { minLength: 1, maxLength: 5 }), async (calls) => {
+    fc.asyncProperty(fc.array(anyCall, { minLength: 2, maxLength: 6 }), async (calls) => {
       await Promise.all([empty(ours), empty(theirs)]);
       for (const call of calls) {
         const [expected, actual] = await Promise.all([
@@ -176,8 +185,8 @@ test("it stores, gives and refuses what Queries.enqueue does, whatever it is cal
     { numRuns: 60 },
   );
   // Else the inputs say little.
-  expect(refused).toBeGreaterThan(10);
-  expect(duplicates).toBeGreaterThan(3);
+  expect(refused).toBeGreaterThan(5);
+  expect(duplicates).toBeGreaterThan(5);
 });
 
 describe("it refuses with 22023 and says what was expected, what came and what to do:", () => {
@@ -272,10 +281,11 @@ test("every NULL counts as left out, and only the entrypoint must be given", asy
   await callFunction(WHOLE);
   await sql.unsafe(`select ${table.toUpperCase()}_ENQUEUE('mail')`);
   await sql.unsafe(`select ${table}_enqueue('mail', NULL)`);
+  await callFunction({ headers: "null" });
 
   const { jobs } = await stored(theirs) as { jobs: Record<string, unknown>[] };
   const plain = jobs.map(({ id: _, ...job }) => job);
-  expect(plain).toEqual(Array(3).fill(plain[0]));
+  expect(plain).toEqual(Array(4).fill(plain[0]));
   expect(plain[0]).toMatchObject({
     entrypoint: "mail",
     payload: null,
