@@ -61,7 +61,7 @@ export interface EnqueueableTask<Input> {
   /**
    * Checks a value and gives the payload.
    *
-   * @throws {TypeError} If the value does not fit the schema, with the path of what does not.
+   * @throws {TypeError} If the value does not fit the schema, now or when it is read again, with the path of what does not.
    */
   encode(value: Input): Promise<Uint8Array>;
 }

@@ -109,6 +109,15 @@ const MAX_NAME_LENGTH = 35;
 /**
  * Fills in the names: an option wins over its environment variable, which wins over the default.
  *
+ * @example A queue of its own in a schema of its own
+ * ```ts
+ * import { resolveSettings } from "pgqueuer";
+ * import assert from "node:assert/strict";
+ *
+ * const { queueTable, schema, channel } = resolveSettings({ prefix: "mail_", schema: "jobs" }, {});
+ * assert.deepEqual([queueTable, schema, channel], ["mail_pgqueuer", "jobs", "mail_ch_pgqueuer"]);
+ * ```
+ *
  * @param options Names that differ from the defaults.
  * @param environment Variables to read, such as `process.env`. By default those of the process, where it has any.
  * @returns Settings for every call that takes them.

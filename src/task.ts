@@ -26,7 +26,7 @@ export interface SchemaIssue {
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }
 
-/** Turns values into bytes and back. The default is JSON in UTF-8, which the Python project reads too. */
+/** Turns values into bytes and back, without loss. The default is JSON in UTF-8, which the Python project reads too. */
 export interface Codec {
   encode(value: unknown): Uint8Array;
   decode(bytes: Uint8Array): unknown;
@@ -70,20 +70,41 @@ const JSON_CODEC: Codec = {
  * Names an entrypoint and the type of its payload, for {@linkcode PgQueuer.register} and {@linkcode Queries.enqueueTask}.
  *
  * @example With a schema, which is checked on both ends
- * ```ts ignore
- * import { z } from "zod";
+ * ```ts
  * import { task } from "pgqueuer";
+ * import { z } from "zod";
+ * import assert from "node:assert/strict";
  *
- * export const sendWelcome = task({
+ * const sendWelcome = task({
  *   name: "send_welcome",
  *   input: z.object({ userId: z.number().int() }),
  *   options: { concurrencyLimit: 2 },
  * });
+ *
+ * // What queries.enqueueTask(sendWelcome, …) does with a value, and a worker with its payload.
+ * const payload = await sendWelcome.encode({ userId: 7 });
+ * assert.deepEqual(await sendWelcome.decode(payload), { userId: 7 });
+ * await assert.rejects(sendWelcome.encode({ userId: 1.5 }), /must fit the schema: userId: /);
  * ```
  *
  * @example With a plain type, which the compiler alone checks
- * ```ts ignore
- * export const sendWelcome = task<{ userId: number }>({ name: "send_welcome" });
+ * ```ts
+ * import { task } from "pgqueuer";
+ *
+ * const sendWelcome = task<{ userId: number }>({ name: "send_welcome" });
+ * await sendWelcome.encode({ userId: 7 });
+ * ```
+ *
+ * @example With a codec, for what JSON does not keep
+ * ```ts
+ * import { task } from "pgqueuer";
+ * import assert from "node:assert/strict";
+ *
+ * const thumbnail = task<Uint8Array>({
+ *   name: "thumbnail",
+ *   codec: { encode: (value) => value as Uint8Array, decode: (bytes) => bytes },
+ * });
+ * assert.deepEqual(await thumbnail.encode(new Uint8Array([0, 255])), new Uint8Array([0, 255]));
  * ```
  *
  * @param definition Its name, and what else differs from the defaults.
@@ -94,7 +115,7 @@ export function task<const Name extends string, Input, Output>(
     input: StandardSchema<Input, Output>;
   },
 ): Task<Input, Output, Name>;
-/** The same without a schema. */
+/** The same without a schema: of the type that is given, and of none if it is left out. */
 export function task<Value = never>(
   definition: TaskDefinition<string, undefined>,
 ): Task<Value>;
@@ -131,14 +152,28 @@ export function task(
           `Cannot enqueue task "${name}" as its input must fit the schema: ${told(issues)}`,
         );
       }
+      let bytes: Uint8Array;
+      let read: unknown;
       try {
-        return codec.encode(value);
+        bytes = codec.encode(value);
+        if (validate === undefined) return bytes;
+        read = codec.decode(bytes);
       } catch (error) {
         throw new TypeError(
           `Cannot enqueue task "${name}" as its input must be what the codec can write: ${error}`,
           { cause: error },
         );
       }
+      // A Date is text in JSON: its job would be held when it runs, long after the caller could mend it.
+      const again = await check(read);
+      if (again.issues) {
+        throw new TypeError(
+          `Cannot enqueue task "${name}" as its input must fit the schema when it is read again: ${
+            told(again.issues)
+          }, use what the codec keeps or give the task a codec`,
+        );
+      }
+      return bytes;
     },
     async decode(payload): Promise<unknown> {
       if (payload === null) throw new InvalidPayloadError(name, "it is null");

@@ -1,5 +1,7 @@
 /** Tasks: a payload that has a type on both ends, and what becomes of one that does not fit. */
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { type } from "arktype";
+import * as v from "valibot";
 import { z } from "zod";
 import { getQueue, type StandardSchema, task } from "../mod.ts";
 import { bytes, openTestQueue, type TestQueue, text } from "./support/queue.ts";
@@ -101,6 +103,69 @@ test("a plain type needs no schema, a codec writes what JSON cannot, and a trans
   await expect(queue.queries.enqueueTask(plain, undefined as never)).rejects.toThrow(
     'Cannot enqueue task "plain" as its input must be what the codec can write',
   );
+});
+
+const LIBRARIES: readonly (readonly [string, StandardSchema<unknown, unknown>])[] = [
+  ["zod", z.object({ user: z.object({ id: z.number() }), tags: z.array(z.string()).default([]) })],
+  [
+    "valibot",
+    v.object({ user: v.object({ id: v.number() }), tags: v.optional(v.array(v.string()), []) }),
+  ],
+  ["arktype", type({ user: { id: "number" }, tags: type("string[]").default(() => []) })],
+];
+
+describe.each(LIBRARIES)("with a schema of %s", (library, input) => {
+  const named = task({ name: `by_${library}`, input });
+
+  test("a value that does not fit is refused with every path, and none is sent", async () => {
+    const refused = queue.queries.enqueueTask(named, { user: { id: "7" }, tags: ["a", 1] });
+
+    await expect(refused).rejects.toBeInstanceOf(TypeError);
+    await expect(refused).rejects.toThrow(/must fit the schema: user\.id: .*; tags\.1: /);
+    expect(await queue.rows()).toEqual([]);
+  });
+
+  test("the handler gets what the schema gives, and a payload that does not fit is held", async () => {
+    await queue.queries.enqueueTask(named, { user: { id: 7 } });
+    const bad = await queue.queries.enqueue(named.name, bytes('{"user":{"id":"7"}}'));
+    const seen: unknown[] = [];
+
+    await drain((pgq) => pgq.register(named, (value) => void seen.push(value)));
+
+    expect(seen).toEqual([{ user: { id: 7 }, tags: [] }]);
+    const held = await queue.queries.listFailed();
+    expect(held.map(({ id }) => id)).toEqual([bad]);
+    expect(held[0]?.traceback?.exception_message).toMatch(
+      /payload must fit the schema: user\.id: /,
+    );
+  });
+});
+
+test("a value that would not fit when it is read again is refused at once, unless a codec keeps it", async () => {
+  const input = z.object({ at: z.date(), nested: z.object({ n: z.number() }) });
+  const value = { at: new Date(0), nested: { n: 1 } };
+  const dated = task({ name: "dated", input });
+  // JSON with dates, as the text that Date gives.
+  const kept = task({
+    name: "kept",
+    input,
+    codec: {
+      encode: (value) => bytes(JSON.stringify(value)),
+      decode: (payload) => {
+        const { at, ...rest } = JSON.parse(text(payload));
+        return { at: new Date(at), ...rest };
+      },
+    },
+  });
+
+  await expect(queue.queries.enqueueTask(dated, value)).rejects.toThrow(
+    /^Cannot enqueue task "dated" as its input must fit the schema when it is read again: at: .*, use what the codec keeps or give the task a codec$/,
+  );
+  await expect(queue.queries.enqueueTask(kept, value)).resolves.toBeGreaterThan(0);
+  const seen: unknown[] = [];
+  await drain((pgq) => pgq.register(kept, (value) => void seen.push(value)));
+
+  expect(seen).toEqual([value]);
 });
 
 test("any Standard Schema does, one that takes its time included", async () => {

@@ -1,4 +1,6 @@
 /** What the type checker must know of tasks, and what it must refuse. Compiled by `npm run check`, never run. */
+import { type } from "arktype";
+import * as v from "valibot";
 import { z } from "zod";
 import { type JobId, type PgQueuer, type Queries, task } from "../../mod.ts";
 
@@ -17,6 +19,17 @@ const withSchema = task({
   input: z.object({ id: z.number(), at: z.string().transform((value) => new Date(value)) }),
   options: { concurrencyLimit: 2 },
 });
+const ofValibot = task({
+  name: "of_valibot",
+  input: v.object({
+    id: v.number(),
+    at: v.pipe(v.string(), v.transform((text) => new Date(text))),
+  }),
+});
+const ofArktype = task({
+  name: "of_arktype",
+  input: type({ id: "number", at: "string.date.parse" }),
+});
 const plain = task<{ id: number }>({ name: "plain" });
 
 export async function inferred(): Promise<void> {
@@ -30,6 +43,11 @@ export async function inferred(): Promise<void> {
     same<typeof resources, { mail: string }>();
     same<typeof job.id, JobId>();
   });
+  await queries.enqueueTask(ofValibot, { id: 1, at: "2026-11-23" });
+  pgq.register(ofValibot, (value) => same<typeof value, { id: number; at: Date }>());
+  await queries.enqueueTask(ofArktype, { id: 1, at: "2026-11-23" });
+  pgq.register(ofArktype, (value) => same<typeof value, { id: number; at: Date }>());
+  same<typeof ofArktype.name, "of_arktype">();
   pgq.register(plain, async (value) => {
     same<typeof value, { id: number }>();
     await Promise.resolve();
@@ -41,6 +59,22 @@ export async function refused(): Promise<void> {
   await queries.enqueueTask(withSchema, { id: "1", at: "2026-11-23" });
   // @ts-expect-error -- the input is what is sent, not what the schema makes of it.
   await queries.enqueueTask(withSchema, { id: 1, at: new Date() });
+  // @ts-expect-error -- a number is wanted by valibot too.
+  await queries.enqueueTask(ofValibot, { id: "1", at: "2026-11-23" });
+  // @ts-expect-error -- and what it makes of the input is not what is sent.
+  await queries.enqueueTask(ofValibot, { id: 1, at: new Date() });
+  // @ts-expect-error -- a number is wanted by arktype too.
+  await queries.enqueueTask(ofArktype, { id: "1", at: "2026-11-23" });
+  // @ts-expect-error -- and what it makes of the input is not what is sent.
+  await queries.enqueueTask(ofArktype, { id: 1, at: new Date() });
+  // @ts-expect-error -- no property but those of the schema.
+  await queries.enqueueTask(withSchema, { id: 1, at: "2026-11-23", ad: 1 });
+  // @ts-expect-error -- a schema is no type, and a type no schema.
+  task({ name: "a", input: { id: "number" } });
+  // @ts-expect-error -- a codec goes both ways.
+  task<Date>({ name: "a", codec: { encode: () => new Uint8Array() } });
+  // @ts-expect-error -- a name is not a task.
+  await queries.enqueueTask("with_schema", { id: 1, at: "2026-11-23" });
   // @ts-expect-error -- a part is missing.
   await queries.enqueueTask(plain, {});
   // @ts-expect-error -- no such option.
