@@ -22,6 +22,7 @@ import {
 import { openCheckDatabase } from "./package/database.ts";
 import { checkManifests } from "./package/manifests.ts";
 import { installNode, installTarball, packTarball } from "./package/tarball.ts";
+import { checkWalkthrough } from "./package/walkthrough.ts";
 
 /** One line of the result. */
 type Step = readonly [name: string, check: () => Promise<unknown>];
@@ -58,6 +59,10 @@ const STEPS: readonly Step[] = [
   ["its names are those of the entries", async () => checkImport(await project())],
   ["it needs none of the clients", async () => checkClients(await project())],
   ["its types compile on TypeScript 5.9 and 7", async () => checkTypes(await project())],
+  [
+    "the README's start works in an empty folder",
+    async () => checkWalkthrough(await tarball(), temp, await database()),
+  ],
   [`pgq runs on Node ${nodeVersion} by npx`, checkThisNode],
   [`pgq runs on Node ${otherMajor}`, checkOtherNode],
   ["pgq runs by bunx", () => pgq(bin("bunx"), ["pgq"], /^(node|bun) /)],

@@ -95,6 +95,7 @@ async function runShellLine(line: string): Promise<void> {
   } else {
     // Run by `npm run check` in an empty project, and by CI itself.
     expect([
+      "npm init -y && npm pkg set type=module",
       "npm install pgqueuer postgres",
       "export DATABASE_URL=postgresql://localhost/blog",
       "npm ci && npm run demo",
