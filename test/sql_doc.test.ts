@@ -24,7 +24,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await sql.end({ timeout: 1 });
-  await admin`drop database ${admin(name)} with (force)`;
+  await admin`drop database ${admin(name)}`;
   await admin.end({ timeout: 1 });
 });
 
