@@ -4,23 +4,30 @@
  *
  * @module
  */
-export type { Sql } from "postgres";
+export type { Sql, TransactionSql } from "postgres";
 export type {
   ChannelListener,
   Driver,
   DriverAddress,
   Executor,
+  OpenTransaction,
   Parameter,
   Subscription,
+  TransactionEnd,
+  Transactions,
 } from "./src/driver.ts";
-export {
-  fromNodePostgres,
-  type NodePostgresOptions,
-  type NodePostgresPool,
-  type NodePostgresPoolClient,
-} from "./src/drivers/node_postgres.ts";
+export { fromNodePostgres, type NodePostgresOptions } from "./src/drivers/node_postgres.ts";
+export type {
+  ClientOf,
+  NodePostgresPool,
+  NodePostgresPoolClient,
+} from "./src/drivers/node_postgres_connection.ts";
 export type { NodePostgresClient } from "./src/drivers/node_postgres_listener.ts";
-export { fromPostgresJs, type PostgresJsClient } from "./src/drivers/postgres_js.ts";
+export {
+  fromPostgresJs,
+  type PostgresJsClient,
+  type PostgresJsOptions,
+} from "./src/drivers/postgres_js.ts";
 export {
   openWorkerDriver,
   WorkerDriver,
@@ -88,7 +95,7 @@ export type {
   RunnableWorker,
   WorkerFactory,
 } from "./src/worker_factory.ts";
-export type { EntrypointOptions } from "./src/worker/entrypoint.ts";
+export type { EntrypointOptions, TransactionalOptions } from "./src/worker/entrypoint.ts";
 export type { FailedJob, LogStatistics, QueueSize, RequeueResult } from "./src/queries/log.ts";
 export type { QueriesOptions } from "./src/queries/enqueue.ts";
 export { Queries } from "./src/queries/queries.ts";
@@ -107,5 +114,12 @@ export {
   type EndedStatus,
   type WaitOptions,
 } from "./src/worker/completion_watcher.ts";
-export type { Handler, JobContext, TaskHandler } from "./src/worker/run_job.ts";
+export type {
+  Handler,
+  JobContext,
+  TaskHandler,
+  TransactionalHandler,
+  TransactionalTaskHandler,
+  TransactionContext,
+} from "./src/worker/run_job.ts";
 export type { RunOptions } from "./src/worker/run_options.ts";

@@ -47,8 +47,44 @@ export interface DriverAddress {
   };
 }
 
-/** All that a worker needs of a PostgreSQL client: statements on connections of its own, and LISTEN. */
-export interface Driver extends Executor {
+/** A transaction that is open for one handler, on a connection that nobody else uses meanwhile. */
+export interface OpenTransaction<Transaction> {
+  /** The transaction as the client itself has it. */
+  readonly handle: Transaction;
+  /** Runs statements in it, and waits for no answer longer than the driver does elsewhere. */
+  readonly executor: Executor;
+  /** Gives it up at once: closes its connection, whatever runs on it, and the server rolls back. */
+  abandon(): void;
+}
+
+/** How a transaction came to its end. */
+export type TransactionEnd =
+  | { readonly status: "committed" }
+  /** Nothing of it is left. `error` says why, where it was to commit. */
+  | { readonly status: "rolled back"; readonly error?: unknown }
+  /** Its connection is gone. If that was while it was to commit, nobody knows whether it has. */
+  | { readonly status: "lost"; readonly error: unknown };
+
+/** Transactions for handlers, on connections apart from those that claim and renew leases. */
+export interface Transactions<Transaction = unknown> {
+  /** Most that may be open at the same time. */
+  readonly max: number;
+  /**
+   * Runs work in a transaction (READ COMMITTED): commits when it gives true and rolls back when it gives false. Work must
+   * not reject. `onLost` is called as soon as the connection is known to be gone, while work may still go on. Rejects only
+   * if the transaction could not be opened: then work was not called.
+   */
+  readonly run: (
+    work: (open: OpenTransaction<Transaction>) => Promise<boolean>,
+    onLost: (error: unknown) => void,
+  ) => Promise<TransactionEnd>;
+}
+
+/**
+ * All that a worker needs of a PostgreSQL client: statements on connections of its own, and LISTEN. `Transaction` is what
+ * the client calls a transaction: handlers of transactional entrypoints get one.
+ */
+export interface Driver<Transaction = unknown> extends Executor {
   /** Listens to a channel until the subscription is closed, also across lost connections. */
   listen(channel: string, listener: ChannelListener): Promise<Subscription>;
   /**
@@ -61,6 +97,8 @@ export interface Driver extends Executor {
    * out where only the caller knows.
    */
   address?(): DriverAddress;
+  /** For transactional entrypoints. Left out where the client has no transactions to give away. */
+  readonly transactions?: Transactions<Transaction>;
   /** Closes the connections if the driver owns them; a client of the caller stays open. */
   close(): Promise<void>;
 }

@@ -9,18 +9,28 @@ import {
   type ScheduleOptions,
 } from "./schedule.ts";
 import { resolveSettings, type Settings } from "./settings.ts";
-import type { Task } from "./task.ts";
-import { nonEmptyText, shown } from "./validate.ts";
-import { type Entrypoint, type EntrypointOptions, resolveEntrypoint } from "./worker/entrypoint.ts";
-import type { Handler, TaskHandler } from "./worker/run_job.ts";
+import { type Task, taskEntrypoint } from "./task.ts";
+import { shown } from "./validate.ts";
+import {
+  addEntrypoint,
+  type Entrypoint,
+  type EntrypointOptions,
+  type TransactionalOptions,
+} from "./worker/entrypoint.ts";
+import type {
+  Handler,
+  TaskHandler,
+  TransactionalHandler,
+  TransactionalTaskHandler,
+} from "./worker/run_job.ts";
 import { resolveRunOptions, type RunOptions } from "./worker/run_options.ts";
 import type { Manager } from "./worker/together.ts";
 import { work, type WorkParts } from "./worker/work.ts";
 import { type Duration, toMs } from "./duration.ts";
 
 /**
- * A worker: claims jobs and runs the handler of their entrypoint. `Resources` is the type of the option `resources`; a
- * plain `PgQueuer` stands for any worker.
+ * A worker: claims jobs and runs the handler of their entrypoint. `Resources` is the type of the option `resources`,
+ * `Transaction` what the driver's client calls a transaction; a plain `PgQueuer` stands for any worker.
  *
  * @example A worker factory, for `pgq run ./main.ts:main`
  * ```ts ignore
@@ -28,21 +38,18 @@ import { type Duration, toMs } from "./duration.ts";
  *
  * export async function main() {
  *   const pgq = new PgQueuer(await openWorkerDriver(process.env.DATABASE_URL));
- *
  *   pgq.entrypoint("index_article", async (job) => {
- *     const id = new TextDecoder().decode(job.payload!);
  *     // A job may run more than once, after a crash for instance: make what you do safe to repeat.
- *     console.log("indexing", id);
+ *     console.log("indexing", new TextDecoder().decode(job.payload!));
  *   });
- *
  *   return pgq;
  * }
  * ```
  */
-export class PgQueuer<Resources = unknown> implements AsyncDisposable {
+export class PgQueuer<Resources = unknown, Transaction = unknown> implements AsyncDisposable {
   /** What handlers share: the option `resources`. */
   readonly resources: Resources;
-  readonly #driver: Driver;
+  readonly #driver: Driver<Transaction>;
   readonly #logger: Logger | undefined;
   readonly #settings: Settings;
   /** One for all: it gathers what handlers enqueue at the same time. */
@@ -61,15 +68,15 @@ export class PgQueuer<Resources = unknown> implements AsyncDisposable {
    * @throws {TypeError} If `driver` is none.
    */
   constructor(
-    driver: Driver,
+    driver: Driver<Transaction>,
     options: PgQueuerOptions<Resources> & { readonly resources: Resources },
   );
   /** A worker whose handlers share nothing. A type that says otherwise must come with a value. */
   constructor(
-    driver: Driver,
+    driver: Driver<Transaction>,
     ...options: unknown extends Resources ? [options?: PgQueuerOptions] : [options: never]
   );
-  constructor(driver: Driver, options: PgQueuerOptions<Resources> = {}) {
+  constructor(driver: Driver<Transaction>, options: PgQueuerOptions<Resources> = {}) {
     if (typeof driver?.query !== "function" || typeof driver.listen !== "function") {
       throw new TypeError(
         `Cannot make a PgQueuer as it must get a driver: current value is ${
@@ -100,37 +107,27 @@ export class PgQueuer<Resources = unknown> implements AsyncDisposable {
    *
    * @param name Jobs enqueued under this name run it.
    * @param handler Runs one attempt of a job.
-   * @throws {TypeError} If an argument is of the wrong kind or an option is unknown.
-   * @throws {RangeError} If the name is empty or has a handler already.
+   * @throws {TypeError} If an argument is of the wrong kind, an option is unknown, or the driver has no transactions.
+   * @throws {RangeError} If the name is empty or has a handler already, or the driver has no connections for transactions.
    */
   entrypoint(name: string, handler: Handler<Resources>): void;
+  /** The same with a transaction for the handler, in which its job ends. */
+  entrypoint(
+    name: string,
+    options: TransactionalOptions,
+    handler: TransactionalHandler<Transaction, Resources>,
+  ): void;
   /** The same with options that say how its jobs are run. */
   entrypoint(name: string, options: EntrypointOptions, handler: Handler<Resources>): void;
   entrypoint(
     name: string,
-    second: EntrypointOptions | Handler<Resources>,
-    third?: Handler<Resources>,
+    second: EntrypointOptions | TransactionalOptions | Handler<Resources>,
+    third?: Handler<Resources> | TransactionalHandler<Transaction, Resources>,
   ): void {
     const [options, handler] = typeof second === "function" ? [{}, second] : [second, third];
-    nonEmptyText("name", name);
-    if (typeof handler !== "function") {
-      throw new TypeError(
-        `Cannot register entrypoint "${name}" as its handler must be a function: current value is ${
-          shown(handler)
-        }`,
-      );
-    }
-    // What a handler is called with has our resources.
-    const entrypoint = resolveEntrypoint(name, options, handler as Handler);
-    if (this.#entrypoints.has(name)) {
-      throw new RangeError(`Cannot register entrypoint "${name}" as it has a handler already`);
-    }
-    if (this.#run) {
-      throw new Error(
-        `Cannot register entrypoint "${name}" as the worker runs: do it before run()`,
-      );
-    }
-    this.#entrypoints.set(name, entrypoint);
+    this.#refuseWhileRunning("entrypoint", name);
+    // What a handler is called with has our resources, and a transaction where that was asked for.
+    addEntrypoint(this.#entrypoints, name, options, handler as Handler, this.#driver);
   }
 
   /**
@@ -139,23 +136,28 @@ export class PgQueuer<Resources = unknown> implements AsyncDisposable {
    *
    * @param task What {@linkcode task} gave.
    * @param handler Runs one attempt with the task's input.
-   * @throws {TypeError} If an argument is of the wrong kind.
+   * @throws {TypeError} If an argument is of the wrong kind, or the driver has no transactions.
    * @throws {RangeError} If the task's name has a handler already.
    */
   register<Input, Output>(
     task: Task<Input, Output>,
     handler: TaskHandler<NoInfer<Output>, Resources>,
+  ): void;
+  /** The same with a transaction for the handler, in which its job ends. */
+  register<Input, Output>(
+    task: Task<Input, Output>,
+    options: { transactional: true },
+    handler: TransactionalTaskHandler<NoInfer<Output>, Transaction, Resources>,
+  ): void;
+  register<Input, Output>(
+    task: Task<Input, Output>,
+    second: { transactional: true } | TaskHandler<Output, Resources>,
+    third?: TransactionalTaskHandler<Output, Transaction, Resources>,
   ): void {
-    if (typeof task?.decode !== "function" || typeof handler !== "function") {
-      throw new TypeError(
-        `Cannot register a task as it takes what task() gave and a handler: current values are ${
-          shown(task)
-        } and ${shown(handler)}`,
-      );
-    }
-    this.entrypoint(task.name, task.options, async (job, context) => {
-      await handler(await task.decode(job.payload), job, context);
-    });
+    const [options, handler] = typeof second === "function" ? [{}, second] : [second, third];
+    const { name, options: own, run } = taskEntrypoint(task, handler as TaskHandler<Output>);
+    this.#refuseWhileRunning("entrypoint", name);
+    addEntrypoint(this.#entrypoints, name, { ...own, ...options }, run, this.#driver);
   }
 
   /**
@@ -190,11 +192,7 @@ export class PgQueuer<Resources = unknown> implements AsyncDisposable {
     options?: ScheduleOptions | ScheduleHandler<Resources>,
     handler?: ScheduleHandler<Resources>,
   ): void {
-    if (this.#run) {
-      throw new Error(
-        `Cannot register schedule "${entrypoint}" as the worker runs: do it before run()`,
-      );
-    }
+    this.#refuseWhileRunning("schedule", entrypoint);
     addSchedule(
       this.#schedules,
       entrypoint,
@@ -226,6 +224,11 @@ export class PgQueuer<Resources = unknown> implements AsyncDisposable {
    */
   async runAdapted(options: RunOptions, adapt: (parts: WorkParts) => WorkParts): Promise<void> {
     await this.#work(options, adapt, () => Promise.resolve());
+  }
+
+  #refuseWhileRunning(what: string, name: string): void {
+    if (!this.#run) return;
+    throw new Error(`Cannot register ${what} "${name}" as the worker runs: do it before run()`);
   }
 
   async #work(

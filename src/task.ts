@@ -2,6 +2,7 @@ import { InvalidPayloadError } from "./errors.ts";
 import type { EnqueueableTask } from "./new_job.ts";
 import { knownOptions, nonEmptyText, shown } from "./validate.ts";
 import type { EntrypointOptions } from "./worker/entrypoint.ts";
+import type { Handler, TaskHandler } from "./worker/run_job.ts";
 
 /**
  * The part of [Standard Schema](https://standardschema.dev) that is used: what zod, valibot, arktype and others make.
@@ -186,6 +187,32 @@ export function task(
       const result = await check(value);
       if (result.issues) throw new InvalidPayloadError(name, told(result.issues));
       return result.value;
+    },
+  };
+}
+
+/**
+ * What a worker registers for a task: an entrypoint whose handler reads the payload first.
+ *
+ * @throws {TypeError} If an argument is of the wrong kind.
+ */
+export function taskEntrypoint<Output>(
+  task: Task<never, Output>,
+  handler: TaskHandler<Output>,
+): { name: string; options: EntrypointOptions; run: Handler } {
+  if (typeof task?.decode !== "function" || typeof handler !== "function") {
+    throw new TypeError(
+      `Cannot register a task as it takes what task() gave and a handler: current values are ${
+        shown(task)
+      } and ${shown(handler)}`,
+    );
+  }
+  const { name, options } = task;
+  return {
+    name,
+    options,
+    async run(job, context) {
+      await handler(await task.decode(job.payload), job, context);
     },
   };
 }

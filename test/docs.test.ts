@@ -113,6 +113,7 @@ test("every block of the README runs", async () => {
     "enqueue.ts",
     "limits.ts",
     "service.ts",
+    "publisher.ts",
     "typed.ts",
     "resources.ts",
     "follow.ts",
@@ -134,6 +135,11 @@ test("every block of the README runs", async () => {
   const articles = await queue.sql`select status from ${
     queue.sql(`${queue.names.schema}.article`)
   }`;
+  await queue.queries.enqueue("publish", bytes("1"));
+  await succeed(join(root, "cli.ts"), ["run", `${folder}/publisher.ts:main`, "--mode", "drain"]);
+  const published = await queue.sql`select status from ${
+    queue.sql(`${queue.names.schema}.article`)
+  }`;
   const enqueued = await succeed(join(folder, "enqueue.ts"));
   await succeed(join(root, "cli.ts"), ["run", `${folder}/limits.ts:main`, "--mode", "drain"]);
   const typed = await succeed(join(folder, "typed.ts"));
@@ -145,11 +151,12 @@ test("every block of the README runs", async () => {
   await succeed(join(folder, "tasks.test.ts"));
 
   expect(articles).toMatchObject([{ status: "indexed" }]);
+  expect(published).toMatchObject([{ status: "published" }]);
   expect(enqueued).toMatch(/\d+ \[ ?\d+, \d+ ?\]/);
   expect(typed).toContain("https://example.com/a.png at 640");
   expect(typed).toContain("hello Ada, says job");
   expect(followed).toContain("0 run again, 0 stay");
-  expect(log.filter((row) => row.status === "successful")).toHaveLength(4);
+  expect(log.filter((row) => row.status === "successful")).toHaveLength(5);
   expect(await queue.log()).toEqual([]);
 }, 120_000);
 

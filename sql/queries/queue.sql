@@ -519,7 +519,7 @@ SELECT id, (SELECT count(*) FROM told) AS told FROM (SELECT id FROM ended UNION 
 
 -- name: acknowledge
 -- Ends picked jobs, all with one outcome: deletes them and logs it. Passes over a job whose lease is lost. Gives the ids it
--- ended.
+-- ended. The log has the time of this statement: in the transaction of a handler, now() is when that began.
 --   $1 text   job ids, bigint[]
 --   $2 text   outcome, of the status enum
 --   $3 uuid   queue manager that holds the leases
@@ -535,8 +535,8 @@ WITH outcome AS (
         AND job.queue_manager_id IS NOT DISTINCT FROM $3::uuid
     RETURNING job.id, job.entrypoint, job.priority
 )
-INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-SELECT id, $2::text::{queue_status_type}, entrypoint, priority FROM ended
+INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority, created)
+SELECT id, $2::text::{queue_status_type}, entrypoint, priority, clock_timestamp() FROM ended
 RETURNING job_id AS id;
 
 -- name: acknowledge_failure
@@ -679,6 +679,11 @@ LISTEN "{channel}";
 -- name: begin
 -- Opens a transaction, for clients that have no call for it.
 BEGIN;
+
+-- name: begin_for_handler
+-- Opens the transaction of a handler, whatever the database's defaults. A stricter level would fail with 40001 wherever a
+-- heartbeat has renewed the job's lease meanwhile.
+BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
 
 -- name: commit
 -- Ends a transaction, for clients that have no call for it.

@@ -1,37 +1,29 @@
-import { serverErrorOf } from "../clients/server_error.ts";
-import type { ChannelListener, Driver, Executor, Parameter, Subscription } from "../driver.ts";
+import type {
+  ChannelListener,
+  Driver,
+  Executor,
+  Parameter,
+  Subscription,
+  Transactions,
+} from "../driver.ts";
 import { type Duration, toMs } from "../duration.ts";
 import { type Logger, silentLogger } from "../logger.ts";
 import { statements } from "../sql/generated.ts";
-import { knownOptions, shown } from "../validate.ts";
+import { integerAtLeast, knownOptions, shown } from "../validate.ts";
+import {
+  type ClientOf,
+  destroy,
+  inTime,
+  isFatal,
+  lend,
+  type NodePostgresPool,
+  type Send,
+} from "./node_postgres_connection.ts";
 import { listenWith, type NodePostgresClient } from "./node_postgres_listener.ts";
+import { NodePostgresTransactions } from "./node_postgres_transactions.ts";
 
-/** A client that a pool has lent. */
-export interface NodePostgresPoolClient {
-  /** Runs a statement, prepared under a name if it has one. */
-  query(
-    // deno-lint-ignore no-explicit-any -- the client's own types are invariant in these positions.
-    query: { text: string; name?: string; values?: any[] },
-  ): Promise<{ readonly rows: unknown[]; readonly command?: string }>;
-  /** Gives it back, or with an error or `true` closes it. */
-  release(error?: Error | boolean): void;
-  /** Without a listener an error of the connection would end the process. */
-  on(event: "error", listener: (error: Error) => void): unknown;
-  /** Takes back what {@linkcode NodePostgresPoolClient.on} did. */
-  removeListener(event: "error", listener: (error: Error) => void): unknown;
-}
-
-/** The part of a `Pool` of [pg](https://www.npmjs.com/package/pg) that is used. */
-export interface NodePostgresPool {
-  /** Lends a client. */
-  connect(): Promise<NodePostgresPoolClient>;
-  /** Without a listener an error of an idle connection would end the process. */
-  on(event: "error", listener: (error: Error) => void): unknown;
-  /** Takes back what {@linkcode NodePostgresPool.on} did. */
-  removeListener(event: "error", listener: (error: Error) => void): unknown;
-  /** What the pool makes its clients with: the one for LISTEN is made with the same. */
-  readonly options: object;
-}
+/** Clients of the pool that a worker takes at a time for statements of its own. */
+const OWN_CLIENTS = 3;
 
 /** Options for {@linkcode fromNodePostgres}. */
 export interface NodePostgresOptions {
@@ -50,6 +42,14 @@ export interface NodePostgresOptions {
    */
   statementTimeout?: Duration;
   /**
+   * Most clients of the pool for handlers of transactional entrypoints, each of which has one to itself while it runs. A
+   * worker with such an entrypoint runs no more handlers at the same time, whatever its `maxConcurrentTasks`. It takes
+   * three for itself, so keep the pool larger than that.
+   *
+   * @default the size of the pool less three
+   */
+  maxTransactions?: number;
+  /**
    * Whether statements are prepared, once per connection. Turn it off behind a pooler that does not know prepared
    * statements.
    *
@@ -61,8 +61,8 @@ export interface NodePostgresOptions {
 }
 
 /**
- * Uses a pool of `pg`. The caller owns the pool and closes it. A worker takes up to three clients of it at a time, and one
- * beside it for LISTEN.
+ * Uses a pool of `pg`. The caller owns the pool and closes it. A worker takes up to three clients of it at a time, one more
+ * for each handler of a transactional entrypoint that runs, and one beside it for LISTEN.
  *
  * Set `connectionTimeoutMillis` of the pool. Without it a connection whose server falls silent while it is made keeps its
  * place in the pool until the operating system gives up, and after a few of them there is none left.
@@ -83,24 +83,29 @@ export interface NodePostgresOptions {
  * @param options Time-outs, and how to listen.
  * @returns A driver for {@linkcode Queries} and {@linkcode PgQueuer}.
  * @throws {TypeError} If `pool` is no pool of `pg`, or an option is of the wrong kind.
+ * @throws {RangeError} If an option is out of range.
  */
-export function fromNodePostgres(
-  pool: NodePostgresPool,
+export function fromNodePostgres<Pool extends NodePostgresPool>(
+  pool: Pool,
   options: NodePostgresOptions = {},
-): Driver {
+): Driver<ClientOf<Pool>> {
   if (typeof pool?.connect !== "function" || !("totalCount" in pool) || !("options" in pool)) {
     throw new TypeError(
       `Cannot use the pool as it must be what new pg.Pool(…) gave: current value is ${shown(pool)}`,
     );
   }
-  knownOptions("options", options, ["listenClient", "statementTimeout", "prepare", "logger"]);
-  return new NodePostgresDriver(pool, options);
+  knownOptions("options", options, [
+    "listenClient",
+    "statementTimeout",
+    "maxTransactions",
+    "prepare",
+    "logger",
+  ]);
+  return new NodePostgresDriver(pool, options) as Driver as Driver<ClientOf<Pool>>;
 }
 
-/** Sends one statement on a client that is lent. */
-type Send = NodePostgresPoolClient["query"];
-
 class NodePostgresDriver implements Driver {
+  readonly transactions: Transactions;
   readonly #pool: NodePostgresPool;
   readonly #prepare: boolean;
   readonly #timeoutMs: number;
@@ -118,6 +123,12 @@ class NodePostgresDriver implements Driver {
     this.#listenClient = options.listenClient ?? (() => clientOf(pool));
     this.#onError = (error) => this.#logger.debug(`The pool has lost a connection: ${error}`);
     pool.on("error", this.#onError);
+    this.transactions = new NodePostgresTransactions(
+      pool,
+      integerAtLeast("maxTransactions", options.maxTransactions ?? spareClients(pool), 0),
+      (send, text, parameters) => this.#query(send, text, parameters),
+      this.#timeoutMs,
+    );
   }
 
   query<Row>(text: string, parameters: readonly Parameter[]): Promise<Row[]> {
@@ -171,10 +182,7 @@ class NodePostgresDriver implements Driver {
 
   /** Works with a client of the pool. One that gives no answer, or has lost its connection, is closed in place of given back. */
   async #lend<Result>(work: (send: Send) => Promise<Result>): Promise<Result> {
-    const lent = this.#pool.connect();
-    // One that comes after the time-out is of use to others.
-    const tooLate = (): void => void lent.then((client) => client.release(), () => {});
-    const client = await this.#inTime(lent, tooLate, this.#noClient());
+    const client = await lend(this.#pool, this.#timeoutMs);
     let broken = false;
     // Its errors reach the statement.
     const ignore = (): void => {};
@@ -182,11 +190,7 @@ class NodePostgresDriver implements Driver {
     try {
       return await work(async (query) => {
         try {
-          return await this.#inTime(
-            client.query(query),
-            () => destroy(client),
-            `Cannot go on with a connection as a statement got no answer in ${this.#timeoutMs} ms`,
-          );
+          return await inTime(client.query(query), this.#timeoutMs, () => destroy(client));
         } catch (error) {
           broken ||= isFatal(error);
           throw error;
@@ -196,35 +200,6 @@ class NodePostgresDriver implements Driver {
       client.release(broken ? true : undefined);
       client.removeListener("error", ignore);
     }
-  }
-
-  /** Waits for an answer, but not for ever. */
-  async #inTime<Answer>(
-    answer: Promise<Answer>,
-    onLate: () => void,
-    message: string,
-  ): Promise<Answer> {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
-        onLate();
-        reject(new Error(message));
-      }, this.#timeoutMs);
-    });
-    try {
-      return await Promise.race([answer, late]);
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  /** What is wrong when the pool lends no client. Only the pool can give up one that it is about to connect. */
-  #noClient(): string {
-    const { connectionTimeoutMillis } = this.#pool.options as { connectionTimeoutMillis?: number };
-    return `Cannot get a connection as the pool had none in ${this.#timeoutMs} ms` +
-      (connectionTimeoutMillis
-        ? ""
-        : ': set "connectionTimeoutMillis" of the pool, else one that never connects keeps its place');
   }
 
   /** A name that no other text has, whoever shares the connection. */
@@ -238,6 +213,11 @@ class NodePostgresDriver implements Driver {
   }
 }
 
+/** How many clients the pool has beyond those for the worker itself. */
+function spareClients({ options }: NodePostgresPool): number {
+  return Math.max(0, Number((options as { max?: unknown }).max ?? 0) - OWN_CLIENTS);
+}
+
 /** A client like those of the pool, that is not in it. */
 function clientOf(pool: NodePostgresPool): NodePostgresClient {
   const { Client } = pool as { Client?: new (options: object) => NodePostgresClient };
@@ -247,17 +227,6 @@ function clientOf(pool: NodePostgresPool): NodePostgresClient {
     );
   }
   return new Client(pool.options);
-}
-
-/** An error of the server leaves the connection as it is, unless the server ends it: class 57 is a shutdown. */
-function isFatal(error: unknown): boolean {
-  const code = serverErrorOf(error)?.code;
-  return code === undefined || code.startsWith("57P") || code.startsWith("08");
-}
-
-/** Cuts the connection: a client with a statement under way waits for its end before it closes. */
-function destroy(client: object): void {
-  (client as { connection?: { stream?: { destroy?(): void } } }).connection?.stream?.destroy?.();
 }
 
 /** 64 bits, FNV-1a: of a few dozen texts no two have the same. */

@@ -1,10 +1,25 @@
-import type { PostgresJsTransaction } from "../clients/postgres_js.ts";
-import type { ChannelListener, Driver, Executor, Parameter, Subscription } from "../driver.ts";
-import { shown } from "../validate.ts";
+import postgres from "postgres";
+import type { PostgresJsConnection, PostgresJsTransaction } from "../clients/postgres_js.ts";
+import type {
+  ChannelListener,
+  Driver,
+  Executor,
+  Parameter,
+  Subscription,
+  Transactions,
+} from "../driver.ts";
+import { integerAtLeast, knownOptions, shown } from "../validate.ts";
 import { inTransaction } from "./postgres_js_connection.ts";
+import { IDLE_S, PostgresJsTransactions } from "./postgres_js_transactions.ts";
 
-/** The part of a [postgres](https://www.npmjs.com/package/postgres) client that is used. */
-export interface PostgresJsClient {
+/** Longest wait for the answer to a BEGIN, an acknowledgement or a COMMIT, as of a worker's own connections. */
+const STATEMENT_TIMEOUT_MS = 15_000;
+
+/**
+ * The part of a [postgres](https://www.npmjs.com/package/postgres) client that is used. `Transaction` is what it gives as
+ * one.
+ */
+export interface PostgresJsClient<Transaction = unknown> {
   /** Runs a statement with numbered parameters. */
   unsafe(
     text: string,
@@ -13,14 +28,32 @@ export interface PostgresJsClient {
     options?: { prepare?: boolean; simple?: boolean } | undefined,
   ): PromiseLike<ArrayLike<unknown>>;
   /** Runs statements on one connection, as one transaction. */
-  // deno-lint-ignore no-explicit-any -- as above.
-  begin(work: (transaction: any) => Promise<unknown>): PromiseLike<unknown>;
+  begin(work: (transaction: Transaction) => Promise<unknown>): PromiseLike<unknown>;
+  /** The same with options of the transaction. */
+  begin(
+    options: string,
+    work: (transaction: Transaction) => Promise<unknown>,
+  ): PromiseLike<unknown>;
+  /** What it was made with: connections for handlers are made with the same. */
+  readonly options: object;
   /** Listens on a connection of its own, again after each loss of it. */
   listen(
     channel: string,
     onPayload: (payload: string) => void,
     onListening?: () => void,
   ): PromiseLike<{ unlisten(): Promise<void> }>;
+}
+
+/** Options for {@linkcode fromPostgresJs}. */
+export interface PostgresJsOptions {
+  /**
+   * Most connections for handlers of transactional entrypoints, each of which has one to itself while it runs. They are
+   * opened when they are needed, beside those of the client and with its options. A worker with such an entrypoint runs no
+   * more handlers at the same time, whatever its `maxConcurrentTasks`.
+   *
+   * @default {10}
+   */
+  maxTransactions?: number;
 }
 
 /**
@@ -36,10 +69,15 @@ export interface PostgresJsClient {
  * ```
  *
  * @param client What `postgres(dsn)` gave.
+ * @param options How many connections handlers may have.
  * @returns A driver for {@linkcode Queries} and {@linkcode PgQueuer}.
- * @throws {TypeError} If `client` is no postgres.js client.
+ * @throws {TypeError} If `client` is no postgres.js client, or an option is unknown.
+ * @throws {RangeError} If an option is out of range.
  */
-export function fromPostgresJs(client: PostgresJsClient): Driver {
+export function fromPostgresJs<Transaction>(
+  client: PostgresJsClient<Transaction>,
+  options: PostgresJsOptions = {},
+): Driver<Transaction> {
   if (typeof client?.unsafe !== "function" || typeof client.listen !== "function") {
     throw new TypeError(
       `Cannot use the client as it must be what postgres(dsn) gave: current value is ${
@@ -47,9 +85,22 @@ export function fromPostgresJs(client: PostgresJsClient): Driver {
       }`,
     );
   }
+  knownOptions("options", options, ["maxTransactions"]);
+  const transactions = new PostgresJsTransactions(
+    (onclose) =>
+      postgres({ ...client.options, max: 1, idle_timeout: IDLE_S, max_lifetime: null, onclose }),
+    integerAtLeast("maxTransactions", options.maxTransactions ?? 10, 1),
+    STATEMENT_TIMEOUT_MS,
+  );
   return {
     ...executorOf(client),
-    transaction: (work) => inTransaction(client, (transaction) => work(executorOf(transaction))),
+    // What a client like it gives.
+    transactions: transactions as unknown as Transactions<Transaction>,
+    transaction: (work) =>
+      inTransaction(
+        client,
+        (transaction) => work(executorOf(transaction as PostgresJsTransaction)),
+      ),
     async script(text: string): Promise<void> {
       await client.unsafe(text);
     },
@@ -67,11 +118,12 @@ export function fromPostgresJs(client: PostgresJsClient): Driver {
         },
       };
     },
-    close: () => Promise.resolve(),
+    // Those of the client are the caller's.
+    close: () => transactions.close(),
   };
 }
 
-function executorOf(client: PostgresJsClient | PostgresJsTransaction): Executor {
+function executorOf(client: PostgresJsConnection): Executor {
   return {
     async query<Row>(text: string, parameters: readonly Parameter[]): Promise<Row[]> {
       return Array.from(await client.unsafe(text, [...parameters])) as Row[];

@@ -3,11 +3,11 @@
 /** Whether the error says that a connection is gone, or was not made in time. */
 export function isConnectionLost(error: unknown): boolean {
   const { code } = (error ?? {}) as { code?: unknown };
-  return /^(CONNECT\w*_\w+|ECONNRESET|EPIPE|57P0[12])$/.test(String(code));
+  return /^(CONNECT\w*_\w+|ECONN\w+|EPIPE|ETIMEDOUT|E(HOST|NET)\w+|57P0[12])$/.test(String(code));
 }
 
 /** Whether the server has ended the session of a statement that failed, or that is on its way. */
-function endsSession(error: unknown): boolean {
+export function endsSession(error: unknown): boolean {
   return isConnectionLost(error) || (error as { severity?: unknown })?.severity === "FATAL";
 }
 

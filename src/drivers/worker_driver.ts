@@ -7,12 +7,14 @@ import type {
   Executor,
   Parameter,
   Subscription,
+  Transactions,
 } from "../driver.ts";
 import { type Duration, toMs } from "../duration.ts";
 import { type Logger, silentLogger } from "../logger.ts";
 import { statements } from "../sql/generated.ts";
 import { integerAtLeast, knownOptions } from "../validate.ts";
 import { inTransaction, isConnectionLost } from "./postgres_js_connection.ts";
+import { IDLE_S, PostgresJsTransactions } from "./postgres_js_transactions.ts";
 
 /** Seconds that statements get which run on other connections of a client that is replaced, as it has lost one. */
 const RETIRED_S = 2;
@@ -28,6 +30,14 @@ export interface WorkerDriverOptions {
    * @default {3}
    */
   maxConnections?: number;
+  /**
+   * Most connections for handlers of transactional entrypoints, each of which has one to itself while it runs. They are
+   * opened when they are needed, beside the others. A worker with such an entrypoint runs no more handlers at the same
+   * time, whatever its `maxConcurrentTasks`, so that none waits for a connection.
+   *
+   * @default {10}
+   */
+  maxTransactions?: number;
   /** Longest wait for a connection to be made. @default {{ seconds: 10 }} */
   connectTimeout?: Duration;
   /**
@@ -46,6 +56,7 @@ export interface WorkerDriverOptions {
 interface Resolved {
   readonly dsn: string;
   readonly maxConnections: number;
+  readonly maxTransactions: number;
   readonly connectTimeoutMs: number;
   readonly statementTimeoutMs: number;
   readonly applicationName: string;
@@ -75,6 +86,7 @@ export async function openWorkerDriver(
 ): Promise<WorkerDriver> {
   knownOptions("options", options, [
     "maxConnections",
+    "maxTransactions",
     "connectTimeout",
     "statementTimeout",
     "applicationName",
@@ -87,6 +99,7 @@ export async function openWorkerDriver(
         logger.warn(`Ignoring "${parameter}" of the DSN: ${reason}`),
     }),
     maxConnections: integerAtLeast("maxConnections", options.maxConnections ?? 3, 1),
+    maxTransactions: integerAtLeast("maxTransactions", options.maxTransactions ?? 10, 1),
     connectTimeoutMs: toMs("connectTimeout", options.connectTimeout ?? { seconds: 10 }),
     statementTimeoutMs: toMs("statementTimeout", options.statementTimeout ?? { seconds: 15 }),
     applicationName: options.applicationName ?? "pgqueuer",
@@ -102,8 +115,11 @@ export async function openWorkerDriver(
 }
 
 /** Connections of a worker. Made by {@linkcode openWorkerDriver}. */
-export class WorkerDriver implements Driver, AsyncDisposable {
+export class WorkerDriver implements Driver<TransactionSql>, AsyncDisposable {
+  /** For handlers of transactional entrypoints. */
+  readonly transactions: Transactions<TransactionSql>;
   readonly #options: Resolved;
+  readonly #transactions: PostgresJsTransactions;
   /** Replaced as a whole when a statement gets no answer. */
   #client: Sql;
   /** A client that has lost a connection. */
@@ -118,6 +134,12 @@ export class WorkerDriver implements Driver, AsyncDisposable {
   constructor(options: Resolved) {
     this.#options = options;
     this.#client = this.#connect(options.maxConnections);
+    this.transactions = this.#transactions = new PostgresJsTransactions(
+      // A handler may well send arrays, so the types are asked for.
+      (onclose) => this.#connect(1, { onclose, idle_timeout: IDLE_S, fetch_types: true }),
+      options.maxTransactions,
+      options.statementTimeoutMs,
+    );
   }
 
   /** Runs one statement, prepared once per connection. */
@@ -193,14 +215,18 @@ export class WorkerDriver implements Driver, AsyncDisposable {
     return { dsn, options };
   }
 
-  /** Closes the connections for statements after what runs on them, but at the latest after five seconds. */
+  /** Closes the connections for statements after what runs on them, but at the latest after five seconds, the others at once. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     // The end of a client that has lost a connection would never come by itself, and its successor may never get one.
     const connected = this.#client !== this.#spoiled && this.#spare === undefined;
     const timeout = connected ? 5 : 0;
-    await Promise.all([this.#client.end({ timeout }), this.#spare?.end({ timeout: 0 })]);
+    await Promise.all([
+      this.#client.end({ timeout }),
+      this.#spare?.end({ timeout: 0 }),
+      this.#transactions.close(),
+    ]);
   }
 
   /** The same as {@linkcode WorkerDriver.close}. */
@@ -208,7 +234,7 @@ export class WorkerDriver implements Driver, AsyncDisposable {
     return this.close();
   }
 
-  #connect(max: number): Sql {
+  #connect(max: number, options: Parameters<typeof postgres>[1] = {}): Sql {
     const { dsn } = this.#options;
     return postgres(dsn, {
       ...hostOptions(dsn),
@@ -222,6 +248,7 @@ export class WorkerDriver implements Driver, AsyncDisposable {
       fetch_types: false,
       onnotice: () => {},
       connection: { application_name: this.#options.applicationName },
+      ...options,
     });
   }
 

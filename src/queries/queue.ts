@@ -89,6 +89,11 @@ export class QueueStore {
     this.#sql = sql;
   }
 
+  /** The same in a transaction. */
+  within(transaction: Executor): QueueStore {
+    return new QueueStore(transaction, this.#sql);
+  }
+
   /** Inserts jobs. Gives their ids in the order of the input, `null` for one that was left out. */
   async enqueue(jobs: readonly CheckedJob[], onConflict: OnConflict): Promise<(JobId | null)[]> {
     const text = this.#sql.get(ENQUEUE[onConflict]);

@@ -885,6 +885,7 @@ export const statements: {
   readonly notify: string;
   readonly listen: string;
   readonly begin: string;
+  readonly begin_for_handler: string;
   readonly commit: string;
   readonly rollback: string;
   readonly identify_transaction: string;
@@ -1679,8 +1680,8 @@ SELECT id, (SELECT count(*) FROM told) AS told FROM (SELECT id FROM ended UNION 
         AND job.queue_manager_id IS NOT DISTINCT FROM $3::uuid
     RETURNING job.id, job.entrypoint, job.priority
 )
-INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-SELECT id, $2::text::{queue_status_type}, entrypoint, priority FROM ended
+INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority, created)
+SELECT id, $2::text::{queue_status_type}, entrypoint, priority, clock_timestamp() FROM ended
 RETURNING job_id AS id`,
   acknowledge_failure: `WITH outcome AS (
     SELECT given.*, timestamptz 'epoch' + lease * interval '1 microsecond' AS claimed
@@ -1781,6 +1782,7 @@ SELECT done.id, pg_notify('{channel}', json_build_object(
   notify: `SELECT pg_notify('{channel}', $1::text)`,
   listen: `LISTEN "{channel}"`,
   begin: `BEGIN`,
+  begin_for_handler: `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE`,
   commit: `COMMIT`,
   rollback: `ROLLBACK`,
   identify_transaction: `SELECT pg_backend_pid() || ' ' || (extract(epoch FROM now()) * 1000000)::bigint AS transaction`,

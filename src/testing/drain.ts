@@ -1,4 +1,4 @@
-import type { Driver, Parameter } from "../driver.ts";
+import type { Driver, Parameter, TransactionEnd, Transactions } from "../driver.ts";
 import { JobTimeoutError } from "../errors.ts";
 import type { Job, JobId, JobStatus } from "../job.ts";
 import type { PgQueuer } from "../pg_queuer.ts";
@@ -190,9 +190,28 @@ function failing(driver: Driver, onError: (error: unknown) => void): Driver {
         throw error;
       }
     },
+    ...(driver.transactions && { transactions: failingToOpen(driver.transactions, onError) }),
     script: (text) => driver.script(text),
     listen: (channel, listener) => driver.listen(channel, listener),
     close: () => driver.close(),
+  };
+}
+
+/** The same for transactions of handlers: a worker would wait until one can be opened. */
+function failingToOpen(
+  { max, run }: Transactions,
+  onError: (error: unknown) => void,
+): Transactions {
+  return {
+    max,
+    async run(work, onLost): Promise<TransactionEnd> {
+      try {
+        return await run(work, onLost);
+      } catch (error) {
+        onError(error);
+        throw error;
+      }
+    },
   };
 }
 

@@ -19,7 +19,12 @@ export {
 } from "./expect_enqueued.ts";
 export { fakeJob } from "./fake_job.ts";
 export type { ExpectedJob, JsonPattern } from "./job_pattern.ts";
-export { type JobResult, runJob, type RunJobOptions } from "./run_job.ts";
+export {
+  type JobResult,
+  runJob,
+  type RunJobOptions,
+  type RunTransactionalJobOptions,
+} from "./run_job.ts";
 export {
   inRolledBackTransaction,
   openTestTransaction,

@@ -7,7 +7,7 @@ import { knownOptions, shown } from "../validate.ts";
 import { Attempt } from "../worker/attempt.ts";
 import { type Entrypoint, resolveEntrypoint } from "../worker/entrypoint.ts";
 import { momentNow } from "../worker/moment.ts";
-import type { Handler, Outcome } from "../worker/run_job.ts";
+import type { Handler, HandlerOutcome, TransactionalHandler } from "../worker/run_job.ts";
 
 /** Options for {@linkcode runJob}. */
 export interface RunJobOptions<Resources = unknown> {
@@ -28,6 +28,16 @@ export interface RunJobOptions<Resources = unknown> {
    * @default never aborted
    */
   signal?: AbortSignal | undefined;
+}
+
+/** Options for {@linkcode runJob} with the handler of a transactional entrypoint. */
+export interface RunTransactionalJobOptions<Transaction, Resources = unknown>
+  extends RunJobOptions<Resources> {
+  /**
+   * `context.tx`: an open transaction, such as that of {@linkcode inRolledBackTransaction}, or what stands for it. It is
+   * neither committed nor rolled back.
+   */
+  tx: Transaction;
 }
 
 /** What a worker would make of an attempt. */
@@ -90,10 +100,18 @@ export function runJob<Resources = unknown>(
   job: Job,
   ...options: unknown extends Resources ? [options?: RunJobOptions] : [options: never]
 ): Promise<JobResult>;
-export async function runJob<Resources>(
-  handler: Handler<Resources>,
+/** Runs one attempt of a job whose handler works in a transaction. */
+export function runJob<Transaction, Resources = unknown>(
+  handler: TransactionalHandler<Transaction, Resources>,
   job: Job,
-  options: RunJobOptions = {},
+  options:
+    & RunTransactionalJobOptions<Transaction>
+    & (unknown extends Resources ? unknown : { readonly resources: Resources }),
+): Promise<JobResult>;
+export async function runJob(
+  handler: Handler<never> | TransactionalHandler<never, never>,
+  job: Job,
+  options: RunJobOptions | RunTransactionalJobOptions<unknown> = {},
 ): Promise<JobResult> {
   if (typeof handler !== "function") {
     throw new TypeError(
@@ -107,6 +125,7 @@ export async function runJob<Resources>(
     "logger",
     "resources",
     "signal",
+    "tx",
   ]);
   const { timeout, retry, onFailure, logger = silentLogger, resources, signal } = options;
   const entrypoint = resolveEntrypoint(
@@ -121,7 +140,9 @@ export async function runJob<Resources>(
   signal?.addEventListener("abort", abort);
   if (signal?.aborted) abort();
   try {
-    return resultOf(await attempt.run(entrypoint.handler, entrypoint.timeoutMs), job, entrypoint);
+    const context = "tx" in options ? attempt.contextIn(options.tx) : attempt.context;
+    const outcome = await attempt.run(entrypoint.handler, entrypoint.timeoutMs, context);
+    return resultOf(outcome, job, entrypoint);
   } finally {
     signal?.removeEventListener("abort", abort);
   }
@@ -132,7 +153,7 @@ function reasonOf(signal: AbortSignal, job: Job): Error {
   return signal.reason instanceof PgQueuerError ? signal.reason : new JobCanceledError(job.id);
 }
 
-function resultOf(outcome: Outcome, job: Job, policy: Entrypoint): JobResult {
+function resultOf(outcome: HandlerOutcome, job: Job, policy: Entrypoint): JobResult {
   if (outcome.status !== "exception") return outcome;
   const { delayMs, reason, thrown, held } = afterFailure(outcome.error, job.attempts, policy);
   if (delayMs !== null) return { status: "retry", delayMs, reason, error: thrown };

@@ -1,5 +1,5 @@
 import type { PostgresJsTransaction } from "../clients/postgres_js.ts";
-import type { Driver, Executor, Parameter } from "../driver.ts";
+import type { Driver, Executor, OpenTransaction, Parameter, TransactionEnd } from "../driver.ts";
 import { getQueue } from "../get_queue.ts";
 import { Queries } from "../queries/queries.ts";
 import type { SettingsOptions } from "../settings.ts";
@@ -19,8 +19,11 @@ export interface TestTransaction<Tx> extends AsyncDisposable {
   readonly tx: Tx;
   /** The queue in this transaction, as {@linkcode getQueue} gives it. */
   readonly queue: Queries;
-  /** For a {@linkcode PgQueuer} that works in this transaction, by {@linkcode drain}. */
-  readonly driver: Driver;
+  /**
+   * For a {@linkcode PgQueuer} that works in this transaction, by {@linkcode drain}. A transactional handler gets a savepoint
+   * of it.
+   */
+  readonly driver: Driver<Tx>;
   /** Rolls back. Safe to call again. */
   rollBack(): Promise<void>;
 }
@@ -75,7 +78,7 @@ export function openTestTransaction<Tx extends PostgresJsTransaction>(
       resolve({
         tx,
         queue: new Queries(executor, options),
-        driver: driverOf(executor),
+        driver: driverOf(tx, executor, options),
         rollBack,
         [Symbol.asyncDispose]: rollBack,
       });
@@ -148,8 +151,14 @@ function whileOpen(executor: Executor, open: () => boolean): Executor {
 }
 
 /** A driver on the transaction. There is nothing to hear: what others send is not for this test. */
-function driverOf(executor: Executor): Driver {
+function driverOf<Tx extends PostgresJsTransaction>(
+  tx: Tx,
+  executor: Executor,
+  options: SettingsOptions,
+): Driver<Tx> {
   return {
+    // They are one connection, so one after another.
+    transactions: { max: 1, run: (work) => inSavepoint(tx, options, work) },
     query: (text, parameters) => executor.query(text, parameters),
     async script(text: string): Promise<void> {
       await executor.query(text, []);
@@ -157,4 +166,23 @@ function driverOf(executor: Executor): Driver {
     listen: () => Promise.resolve({ close: () => Promise.resolve() }),
     close: () => Promise.resolve(),
   };
+}
+
+/** Runs a handler's work in a savepoint. A lost connection ends the whole transaction, and the test with it. */
+async function inSavepoint<Tx extends PostgresJsTransaction>(
+  tx: Tx,
+  options: SettingsOptions,
+  work: (open: OpenTransaction<Tx>) => Promise<boolean>,
+): Promise<TransactionEnd> {
+  const rollback = new Rollback();
+  const savepoint = tx.savepoint as (use: (inner: Tx) => Promise<void>) => Promise<void>;
+  try {
+    await savepoint(async (inner) => {
+      const { executor } = getQueue(inner, options);
+      if (!await work({ handle: inner, executor, abandon() {} })) throw rollback;
+    });
+    return { status: "committed" };
+  } catch (error) {
+    return { status: "rolled back", ...(error !== rollback && { error }) };
+  }
 }

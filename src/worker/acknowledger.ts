@@ -1,3 +1,4 @@
+import type { Executor } from "../driver.ts";
 import type { JobId } from "../job.ts";
 import type { Logger } from "../logger.ts";
 import type { ClaimedJob } from "../queries/job_row.ts";
@@ -10,6 +11,7 @@ import type { Outcome } from "./run_job.ts";
 
 /** Stores outcomes: the one place where an outcome becomes SQL. Every statement is fenced by the queue manager's id and the lease. */
 export class Acknowledger {
+  readonly #queue: QueueStore;
   readonly #queueManagerId: string;
   readonly #logger: Logger;
   readonly #successes: FlushBuffer<Claimed>;
@@ -20,6 +22,7 @@ export class Acknowledger {
   readonly #releases: FlushBuffer<Claimed>;
 
   constructor(queue: QueueStore, queueManagerId: string, logger: Logger) {
+    this.#queue = queue;
     this.#queueManagerId = queueManagerId;
     this.#logger = logger;
     const buffer = <Item>(
@@ -44,6 +47,8 @@ export class Acknowledger {
     switch (outcome.status) {
       case "successful":
         return this.#successes.add(job);
+      case "committed":
+        return Promise.resolve();
       case "canceled":
         return this.#cancels.add(job);
       case "released":
@@ -51,6 +56,13 @@ export class Acknowledger {
       case "exception":
         return this.#storeFailure(job, outcome.error, policy);
     }
+  }
+
+  /** Ends a job in the transaction of its handler. Says whether its lease was still held: if not, that must not commit. */
+  async storeIn(transaction: Executor, job: ClaimedJob): Promise<boolean> {
+    const queue = this.#queue.within(transaction);
+    const ended = await queue.acknowledge([job], "successful", this.#queueManagerId);
+    return ended.length === 1;
   }
 
   #storeFailure(job: ClaimedJob, error: unknown, policy: FailurePolicy): Promise<void> {

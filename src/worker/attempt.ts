@@ -1,10 +1,22 @@
-import { JobTimeoutError } from "../errors.ts";
+import { JobTimeoutError, LeaseLostError } from "../errors.ts";
 import type { Job } from "../job.ts";
 import type { Logger } from "../logger.ts";
 import type { ClaimedJob } from "../queries/job_row.ts";
 import { MAX_TIMER_MS } from "../validate.ts";
 import type { Moment } from "./moment.ts";
-import { type Handler, type JobContext, type Outcome, runJob } from "./run_job.ts";
+import {
+  type Handler,
+  type HandlerOutcome,
+  type JobContext,
+  runJob,
+  type TransactionContext,
+} from "./run_job.ts";
+
+/** What the worker gives to its handlers. */
+interface ContextParts {
+  readonly logger: Logger;
+  readonly resources: unknown;
+}
 
 /** One claimed job in this process, from the claim until its outcome is stored. */
 export class Attempt<OfJob extends Job = ClaimedJob> {
@@ -18,6 +30,14 @@ export class Attempt<OfJob extends Job = ClaimedJob> {
   ended = false;
   /** Whether the job is somebody else's by now: then nothing of this attempt is stored. */
   lost = false;
+  /**
+   * Whether the handler's transaction is about to commit. Its row is locked then: nobody renews its lease, as that would
+   * wait, and nobody can take it over.
+   */
+  committing = false;
+  /** Is called when nothing that the handler still does can count. */
+  onDoomed: (() => void) | undefined;
+  readonly #parts: ContextParts;
   /** Why the handler is to stop. */
   #reason: Error | undefined;
   /** Made when the handler asks for its signal. */
@@ -27,12 +47,13 @@ export class Attempt<OfJob extends Job = ClaimedJob> {
     job: OfJob,
     claimedAt: Moment,
     takenAt: Moment,
-    { logger, resources }: { readonly logger: Logger; readonly resources: unknown },
+    parts: ContextParts,
   ) {
     this.job = job;
     this.claimedAt = claimedAt;
     this.takenAt = takenAt;
-    this.context = new AttemptContext(this, logger, resources);
+    this.#parts = parts;
+    this.context = new AttemptContext(this, parts);
   }
 
   /** Why the handler was told to stop, if it was. */
@@ -49,15 +70,24 @@ export class Attempt<OfJob extends Job = ClaimedJob> {
     return this.#abort.signal;
   }
 
+  /** What a handler sees that works in a transaction. */
+  contextIn(tx: unknown): TransactionContext {
+    return new AttemptTransactionContext(this, this.#parts, tx);
+  }
+
   /** Runs the handler, at most `timeoutMs` before it is told to stop; `0` is no limit. */
-  async run(handler: Handler, timeoutMs: number): Promise<Outcome> {
+  async run(
+    handler: Handler,
+    timeoutMs: number,
+    context: JobContext = this.context,
+  ): Promise<HandlerOutcome> {
     const timer = timeoutMs > 0
       ? setTimeout(
         () => this.abort(new JobTimeoutError(this.job.id, timeoutMs)),
         Math.min(timeoutMs, MAX_TIMER_MS),
       )
       : undefined;
-    const outcome = await runJob(handler, this.job, this.context, () => this.#reason);
+    const outcome = await runJob(handler, this.job, context, () => this.#reason);
     clearTimeout(timer);
     this.ended = true;
     return outcome;
@@ -65,9 +95,23 @@ export class Attempt<OfJob extends Job = ClaimedJob> {
 
   /** Tells the handler to stop. Only the first reason counts. */
   abort(reason: Error): void {
-    if (this.#reason !== undefined) return;
-    this.#reason = reason;
-    this.#abort?.abort(reason);
+    if (this.#reason === undefined) {
+      this.#reason = reason;
+      this.#abort?.abort(reason);
+    }
+    if (reason instanceof LeaseLostError || reason instanceof JobTimeoutError) this.onDoomed?.();
+  }
+
+  /** Waits until the handler would be told to stop, at most `timeoutMs`. Says whether it is. */
+  async stopped(timeoutMs: number): Promise<boolean> {
+    const { signal } = this;
+    if (!signal.aborted) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, timeoutMs);
+        signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+      });
+    }
+    return signal.aborted;
   }
 
   /** Tells the handler to stop and gives its outcome up. */
@@ -84,7 +128,7 @@ class AttemptContext implements JobContext {
   #log: Logger | undefined;
   readonly resources: unknown;
 
-  constructor(attempt: Attempt<Job>, logger: Logger, resources: unknown) {
+  constructor(attempt: Attempt<Job>, { logger, resources }: ContextParts) {
     this.#attempt = attempt;
     this.#logger = logger;
     this.resources = resources;
@@ -96,6 +140,16 @@ class AttemptContext implements JobContext {
 
   get log(): Logger {
     return this.#log ??= forJob(this.#logger, this.#attempt.job);
+  }
+}
+
+/** The same, and the transaction. */
+class AttemptTransactionContext extends AttemptContext implements TransactionContext {
+  readonly tx: unknown;
+
+  constructor(attempt: Attempt<Job>, parts: ContextParts, tx: unknown) {
+    super(attempt, parts);
+    this.tx = tx;
   }
 }
 

@@ -2,13 +2,13 @@ import { JobCanceledError, LeaseLostError } from "../errors.ts";
 import type { JobId } from "../job.ts";
 import type { Logger } from "../logger.ts";
 import { stackOf } from "../traceback.ts";
-import type { Acknowledger } from "./acknowledger.ts";
 import { Attempt } from "./attempt.ts";
 import type { Entrypoint } from "./entrypoint.ts";
 import type { Claim } from "./heartbeat.ts";
 import { momentNow, msSince } from "./moment.ts";
 import { Pace } from "./pace.ts";
 import type { Outcome } from "./run_job.ts";
+import { runInTransaction, type TransactionalParts } from "./transactional_attempt.ts";
 import { Wake } from "./wake.ts";
 
 /** Outcomes that may wait to be stored, for each handler that may run. More and the database cannot keep up: claim less. */
@@ -21,9 +21,8 @@ const MAX_CLAIM = 1_000;
 const MAX_HELD_MS = 250;
 
 /** What the attempts need of their surroundings. */
-export interface AttemptsParts {
+export interface AttemptsParts extends TransactionalParts {
   readonly entrypoints: ReadonlyMap<string, Entrypoint>;
-  readonly acknowledger: Acknowledger;
   readonly maxConcurrentTasks: number;
   /** `"auto"`: what can start now, and ahead of that what will have started by the time of the next claim. */
   readonly batchSize: number | "auto";
@@ -189,7 +188,9 @@ export class Attempts {
     const entrypoint = this.#parts.entrypoints.get(attempt.job.entrypoint)!;
     this.#running++;
     const startedAt = this.#pace.start();
-    const outcome = await attempt.run(entrypoint.handler, entrypoint.timeoutMs);
+    const outcome = entrypoint.transactional
+      ? await runInTransaction(attempt, entrypoint, this.#parts)
+      : await attempt.run(entrypoint.handler, entrypoint.timeoutMs);
     this.#running--;
     this.#pace.end(startedAt);
     this.#startReady();
@@ -198,7 +199,7 @@ export class Attempts {
     if (outcome.status === "exception") {
       attempt.context.log.error(`failed: ${stackOf(outcome.error)}`);
     }
-    if (attempt.lost) {
+    if (attempt.lost && outcome.status !== "committed") {
       attempt.context.log.warn("dropped the outcome, as the lease was lost");
       this.#end(attempt);
     } else {

@@ -1,7 +1,8 @@
+import type { Driver } from "../driver.ts";
 import { type Duration, toMs } from "../duration.ts";
 import type { Gate } from "../queries/queue.ts";
 import { type OnFailure, resolveRetry, type RetryOptions, type RetryPolicy } from "../retry.ts";
-import { integerAtLeast, knownOptions, oneOf, shown } from "../validate.ts";
+import { integerAtLeast, knownOptions, nonEmptyText, oneOf, shown } from "../validate.ts";
 import type { Handler } from "./run_job.ts";
 
 /** Options for {@linkcode PgQueuer.entrypoint}. Declare the same limits in every worker of a fleet. */
@@ -49,6 +50,22 @@ export interface EntrypointOptions {
    * @default {5}
    */
   maxTakeOvers?: number | undefined;
+  /**
+   * Whether the handler gets a transaction, `context.tx`, in which its job ends: see {@linkcode TransactionalOptions}.
+   *
+   * @default {false}
+   */
+  transactional?: false | undefined;
+}
+
+/** Options for {@linkcode PgQueuer.entrypoint} with a {@linkcode TransactionalHandler}. */
+export interface TransactionalOptions extends Omit<EntrypointOptions, "transactional"> {
+  /**
+   * Each attempt has a transaction on a connection of its own. The handler's writes by `context.tx` and the end of its job
+   * commit together, or neither does: if the handler throws, the lease is lost or the worker dies, nothing of it is left.
+   * A worker with such an entrypoint runs at most `maxTransactions` (an option of the driver) handlers at a time.
+   */
+  transactional: true;
 }
 
 /** A handler with the checked options of its entrypoint. */
@@ -62,6 +79,45 @@ export interface Entrypoint {
   readonly retry: RetryPolicy | null;
   readonly onFailure: OnFailure;
   readonly maxTakeOvers: number;
+  readonly transactional: boolean;
+}
+
+/**
+ * Adds the handler of an entrypoint to those of a worker.
+ *
+ * @throws {TypeError} If an argument is of the wrong kind, an option is unknown, or the driver has no transactions.
+ * @throws {RangeError} If the name is empty or has a handler already, or the driver has no connections for transactions.
+ */
+export function addEntrypoint(
+  entrypoints: Map<string, Entrypoint>,
+  name: string,
+  options: EntrypointOptions | TransactionalOptions,
+  handler: Handler,
+  { transactions }: Driver,
+): void {
+  nonEmptyText("name", name);
+  if (typeof handler !== "function") {
+    throw new TypeError(
+      `Cannot register entrypoint "${name}" as its handler must be a function: current value is ${
+        shown(handler)
+      }`,
+    );
+  }
+  const entrypoint = resolveEntrypoint(name, options, handler);
+  if (entrypoints.has(name)) {
+    throw new RangeError(`Cannot register entrypoint "${name}" as it has a handler already`);
+  }
+  if (entrypoint.transactional && transactions === undefined) {
+    throw new TypeError(
+      `Cannot register entrypoint "${name}" as transactional as its driver must have transactions: current value is a driver without "transactions", write new PgQueuer(await openWorkerDriver(dsn))`,
+    );
+  }
+  if (entrypoint.transactional && transactions!.max < 1) {
+    throw new RangeError(
+      `Cannot register entrypoint "${name}" as transactional as the driver must have connections for it: "maxTransactions" is 0, as the pool has no more clients than the three of the worker itself. Give it a larger "max"`,
+    );
+  }
+  entrypoints.set(name, entrypoint);
 }
 
 /**
@@ -72,7 +128,7 @@ export interface Entrypoint {
  */
 export function resolveEntrypoint(
   name: string,
-  options: EntrypointOptions,
+  options: EntrypointOptions | TransactionalOptions,
   handler: Handler,
 ): Entrypoint {
   knownOptions(`options of entrypoint ${name}`, options, [
@@ -84,18 +140,12 @@ export function resolveEntrypoint(
     "retry",
     "onFailure",
     "maxTakeOvers",
+    "transactional",
   ]);
-  const { serializedDispatch = false } = options;
-  if (typeof serializedDispatch !== "boolean") {
-    throw new TypeError(
-      `Cannot use "serializedDispatch" as it must be true or false: current value is ${
-        shown(serializedDispatch)
-      }`,
-    );
-  }
   return {
     handler,
-    serializedDispatch,
+    serializedDispatch: flag("serializedDispatch", options.serializedDispatch),
+    transactional: flag("transactional", options.transactional),
     concurrencyLimit: integerAtLeast("concurrencyLimit", options.concurrencyLimit ?? 0, 0),
     requestsPerSecond: rate(options.requestsPerSecond ?? Infinity),
     retryTimerMs: toMs("retryTimer", options.retryTimer ?? 0),
@@ -119,6 +169,13 @@ export function gatesOf(
     leaseMs: options.retryTimerMs > 0 ? options.retryTimerMs : heartbeatTimeoutMs,
     maxTakeOvers: options.maxTakeOvers,
   }));
+}
+
+function flag(name: string, value: unknown = false): boolean {
+  if (typeof value === "boolean") return value;
+  throw new TypeError(
+    `Cannot use "${name}" as it must be true or false: current value is ${shown(value)}`,
+  );
 }
 
 function rate(value: unknown): number {

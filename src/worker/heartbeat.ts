@@ -101,7 +101,9 @@ export class Heartbeat {
 
   /** Says whether the leases are renewed, as far as they are still ours. */
   async #beat(): Promise<boolean> {
-    const attempts = [...this.#parts.attempts()].filter((attempt) => !attempt.lost);
+    const attempts = [...this.#parts.attempts()].filter((attempt) =>
+      !attempt.lost && !attempt.committing
+    );
     const sentAt = momentNow();
     try {
       const leases = attempts.length === 0

@@ -1,4 +1,5 @@
 import { lockedPollMs, reconnectDelayMs } from "../backoff.ts";
+import type { Transactions } from "../driver.ts";
 import { ShutdownError } from "../errors.ts";
 import type { JobId } from "../job.ts";
 import type { Logger } from "../logger.ts";
@@ -20,6 +21,7 @@ export interface QueueManagerParts {
   readonly listener: Listener;
   readonly fleet: Fleet;
   readonly acknowledger: Acknowledger;
+  readonly transactions: Transactions | undefined;
   readonly keepLeases: HeartbeatParts["keepLeases"];
   readonly logger: Logger;
   /** For the handlers. */

@@ -16,6 +16,33 @@ export interface JobContext<Resources = unknown> {
   readonly resources: Resources;
 }
 
+/** What a handler of a transactional entrypoint gets beside its job. */
+export interface TransactionContext<Transaction = unknown, Resources = unknown>
+  extends JobContext<Resources> {
+  /**
+   * The transaction in which the job ends: what the worker's client calls one, `TransactionSql` of postgres.js or
+   * `PoolClient` of pg. It commits when the handler resolves and rolls back when it rejects; the handler itself must do
+   * neither, nor use it afterwards. `getQueue(tx)` enqueues in it.
+   */
+  readonly tx: Transaction;
+}
+
+/**
+ * Runs one attempt of a job in a transaction. What it writes by `context.tx` and the end of the job commit together: it may
+ * run more than once, but what it wrote is there exactly once. That is not so for anything else it does.
+ */
+export type TransactionalHandler<Transaction = unknown, Resources = unknown> = (
+  job: Job,
+  context: TransactionContext<Transaction, Resources>,
+) => Promise<void> | void;
+
+/** Runs one attempt of a task in a transaction, as a {@linkcode TransactionalHandler} does. */
+export type TransactionalTaskHandler<Value, Transaction = unknown, Resources = unknown> = (
+  value: Value,
+  job: Job,
+  context: TransactionContext<Transaction, Resources>,
+) => Promise<void> | void;
+
 /**
  * Runs one attempt of a job. The job is done when the promise resolves; it has failed when it rejects. It may run more
  * than once, after a crash for instance, so what it does must be safe to repeat.
@@ -32,13 +59,19 @@ export type TaskHandler<Value, Resources = unknown> = (
   context: JobContext<Resources>,
 ) => Promise<void> | void;
 
-/** How one attempt ended. Each variant has exactly one place that stores it. */
-export type Outcome =
+/** How a handler ended. */
+export type HandlerOutcome =
   | { readonly status: "successful" }
   | { readonly status: "canceled" }
   | { readonly status: "exception"; readonly error: unknown }
   /** The attempt was given up through no fault of the job: it goes back to the queue as it was. */
   | { readonly status: "released" };
+
+/** How one attempt ended. Each variant has exactly one place that stores it. */
+export type Outcome =
+  | HandlerOutcome
+  /** Done, and stored in the handler's own transaction. */
+  | { readonly status: "committed" };
 
 /**
  * Runs one attempt of one job. Never rejects: whatever the handler throws becomes an outcome.
@@ -50,7 +83,7 @@ export async function runJob(
   job: Job,
   context: JobContext,
   reasonToStop: () => unknown = () => context.signal.reason,
-): Promise<Outcome> {
+): Promise<HandlerOutcome> {
   try {
     await handler(job, context);
   } catch (error) {

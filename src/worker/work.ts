@@ -105,11 +105,12 @@ export async function work(parts: WorkParts): Promise<void> {
         listener,
         fleet,
         acknowledger: new Acknowledger(queue, queueManagerId, logger),
+        transactions: driver.transactions,
         keepLeases: (leaseMs) =>
           keeper.keep("jobs", leaseMs, statements.get("keep_leases"), [queueManagerId]),
         logger,
         resources,
-        options,
+        options: withinTransactions(parts),
       });
       managers.push(jobs);
     }
@@ -131,6 +132,19 @@ export async function work(parts: WorkParts): Promise<void> {
     await aggregator.close();
     await listener.close();
   }
+}
+
+/** The options of a run in which no handler waits for a connection, so that each job that it holds can start. */
+function withinTransactions(
+  { driver, entrypoints, options, logger }: WorkParts,
+): ResolvedRunOptions {
+  const most = driver.transactions?.max ?? Infinity;
+  const needed = [...entrypoints.values()].some(({ transactional }) => transactional);
+  if (!needed || options.maxConcurrentTasks <= most) return options;
+  logger.info(
+    `Runs at most ${most} handlers at the same time, since each may need a transaction: "maxTransactions" of the driver is ${most}`,
+  );
+  return { ...options, maxConcurrentTasks: most };
 }
 
 /** Entrypoints whose handlers tell the aggregator that a job has run. */

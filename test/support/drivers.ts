@@ -13,6 +13,8 @@ import {
 export interface DriverOptions {
   applicationName?: string;
   statementTimeout?: Duration;
+  /** Of the caller's pool. A worker needs no more than three, but for transactions. */
+  poolSize?: number;
 }
 
 /** A driver, and what it stands on. */
@@ -27,15 +29,16 @@ export interface OpenDriver {
 type Open = (dsn: string, options?: DriverOptions) => Promise<OpenDriver>;
 
 async function workerDriver(dsn: string, options: DriverOptions = {}): Promise<OpenDriver> {
-  const driver = await openWorkerDriver(dsn, options);
+  const { poolSize: _, ...rest } = options;
+  const driver = await openWorkerDriver(dsn, rest);
   return { driver, end: () => driver.close() };
 }
 
 async function nodePostgres(dsn: string, options: DriverOptions = {}): Promise<OpenDriver> {
-  const { applicationName, ...rest } = options;
+  const { applicationName, poolSize = 3, ...rest } = options;
   const pool = new pg.Pool({
     connectionString: dsn,
-    max: 3,
+    max: poolSize,
     // Else one that is frozen while it is made keeps its place for ever.
     connectionTimeoutMillis: 5_000,
     ...(applicationName && { application_name: applicationName }),
@@ -59,10 +62,14 @@ async function postgresJs(dsn: string, options: DriverOptions = {}): Promise<Ope
     onnotice: () => {},
     connection: { application_name: options.applicationName ?? "" },
   });
+  const driver = fromPostgresJs(sql);
   return await Promise.resolve({
-    driver: fromPostgresJs(sql),
+    driver,
     own: (text) => sql.unsafe(text),
-    end: () => sql.end({ timeout: 1 }),
+    async end() {
+      await driver.close();
+      await sql.end({ timeout: 1 });
+    },
   });
 }
 

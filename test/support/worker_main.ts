@@ -2,6 +2,8 @@
 import process from "node:process";
 import postgres from "postgres";
 import { openWorkerDriver, PgQueuer } from "../../mod.ts";
+import { DRIVERS } from "./drivers.ts";
+import { registerEffect } from "./effects.ts";
 import { text } from "./queue.ts";
 import type { WorkerProcessOptions } from "./worker_process.ts";
 
@@ -11,7 +13,11 @@ const { dsn, names, heartbeatTimeoutMs = 30_000, shutdownTimeoutMs = 30_000, ...
   ) as { dsn: string; names: { schema: string; prefix: string } } & WorkerProcessOptions;
 
 const log = (message: string): void => console.error(message);
-const pgq = new PgQueuer(await openWorkerDriver(dsn), {
+const open = DRIVERS.find(([name]) => name === options.effectsOn)?.[1];
+const driver = open
+  ? (await open(dsn, { poolSize: 8, statementTimeout: { seconds: 5 } })).driver
+  : await openWorkerDriver(dsn);
+const pgq = new PgQueuer(driver, {
   ...names,
   logger: { debug: log, info: log, warn: log, error: log },
 });
@@ -32,30 +38,48 @@ if (options.ticks) {
   });
 }
 
-// Ends at once.
-pgq.entrypoint("quick", () => {});
-// Ends at once, or after as many milliseconds as the payload says.
-pgq.entrypoint("limited", { concurrencyLimit: options.concurrencyLimit ?? 0 }, async (job) => {
-  if (job.payload) await new Promise((resolve) => setTimeout(resolve, Number(text(job.payload))));
-});
-pgq.entrypoint("rated", { requestsPerSecond: options.requestsPerSecond ?? Infinity }, () => {});
-// Writes a row for each run, then takes as many milliseconds as the payload says.
-pgq.entrypoint("work", async (job) => {
-  await sql`insert into ${sql(names.schema)}.runs (job_id, pid) values (${job.id}, ${process.pid})`;
-  await new Promise((resolve) => setTimeout(resolve, Number(text(job.payload))));
-});
-// Blocks the event loop for as many milliseconds as the payload says, from its first moment on.
-pgq.entrypoint("block", (job) => block(Number(text(job.payload))));
-// Runs until its signal aborts.
-pgq.entrypoint("until_aborted", async (job, { signal }) => {
-  await sql`insert into ${sql(names.schema)}.runs (job_id, pid) values (${job.id}, ${process.pid})`;
-  await new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
-});
-// Never ends, whatever it is told.
-pgq.entrypoint("deaf", async (job) => {
-  await sql`insert into ${sql(names.schema)}.runs (job_id, pid) values (${job.id}, ${process.pid})`;
-  await new Promise(() => {});
-});
+function registerOthers(): void {
+  // Ends at once.
+  pgq.entrypoint("quick", () => {});
+  // Ends at once, or after as many milliseconds as the payload says.
+  pgq.entrypoint("limited", { concurrencyLimit: options.concurrencyLimit ?? 0 }, async (job) => {
+    if (job.payload) await new Promise((resolve) => setTimeout(resolve, Number(text(job.payload))));
+  });
+  pgq.entrypoint("rated", { requestsPerSecond: options.requestsPerSecond ?? Infinity }, () => {});
+  // Writes a row for each run, then takes as many milliseconds as the payload says.
+  pgq.entrypoint("work", async (job) => {
+    await sql`insert into ${
+      sql(names.schema)
+    }.runs (job_id, pid) values (${job.id}, ${process.pid})`;
+    await new Promise((resolve) => setTimeout(resolve, Number(text(job.payload))));
+  });
+  // Blocks the event loop for as many milliseconds as the payload says, from its first moment on.
+  pgq.entrypoint("block", (job) => block(Number(text(job.payload))));
+  // Runs until its signal aborts.
+  pgq.entrypoint("until_aborted", async (job, { signal }) => {
+    await sql`insert into ${
+      sql(names.schema)
+    }.runs (job_id, pid) values (${job.id}, ${process.pid})`;
+    await new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+  });
+  // Never ends, whatever it is told.
+  pgq.entrypoint("deaf", async (job) => {
+    await sql`insert into ${
+      sql(names.schema)
+    }.runs (job_id, pid) values (${job.id}, ${process.pid})`;
+    await new Promise(() => {});
+  });
+}
+
+// Goes on when there is a row.
+async function go(): Promise<void> {
+  while ((await sql`select from ${sql(names.schema)}.go`).length === 0) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+if (options.effectsOn) registerEffect(pgq, names, { go });
+else registerOthers();
 
 // The second one waits no longer.
 let stops = 0;

@@ -15,6 +15,8 @@ export interface WorkerProcessOptions {
   threads?: boolean;
   /** Registers the schedule "tick". A row -1 of the table of runs makes it block for as many milliseconds as its pid. */
   ticks?: boolean;
+  /** Name of one of `DRIVERS`: then it runs on that, and registers the transactional entrypoint "effect" alone. */
+  effectsOn?: string;
   /** Of the entrypoint "limited". */
   concurrencyLimit?: number;
   /** Of the entrypoint "rated". */

@@ -18,7 +18,7 @@ import {
   openTestTransaction,
   type TestTransaction,
 } from "../../src/testing/mod.ts";
-import { bytes, openTestQueue, type TestQueue, text } from "../support/queue.ts";
+import { bytes, openTestQueue, type TestQueue, text, until } from "../support/queue.ts";
 
 let base: TestQueue;
 let transaction: TestTransaction<TransactionSql>;
@@ -325,5 +325,48 @@ describe("drain() on a driver of its own", () => {
     await expect(drain(pgq)).rejects.toThrow("the worker runs already");
     await pgq.stop();
     await run;
+  });
+});
+
+describe("drain() of transactional entrypoints", () => {
+  test("gives the handler a savepoint of the test's transaction", async () => {
+    const { tx, driver, queue } = transaction;
+    await tx`create table ${tx(`${base.names.schema}.wrote`)} (note text)`;
+    const wrote = async () =>
+      Array.from(await tx`select note from ${tx(`${base.names.schema}.wrote`)}`);
+    const pgq = new PgQueuer(driver, base.names);
+    pgq.entrypoint("write", { transactional: true }, async (job, context) => {
+      const note = text(job.payload);
+      await context.tx`insert into ${context.tx(`${base.names.schema}.wrote`)} values (${note})`;
+      await getQueue(context.tx, base.names).enqueue("chained", job.payload);
+      if (note === "bad") throw new RangeError("no");
+    });
+    await queue.enqueue("write", ["good", "bad"].map(bytes));
+
+    const report = await drain(pgq, { failures: "report" });
+
+    expect(report).toMatchObject({ successful: 1, exception: 1 });
+    expect(await wrote()).toEqual([{ note: "good" }]);
+    expect(await enqueuedJobs(queue)).toMatchObject([{ entrypoint: "chained" }]);
+  });
+
+  test("commits on connections of a worker, and fails where none can be opened", async () => {
+    const driver = await openWorkerDriver(base.dsn);
+    const pgq = new PgQueuer(driver, base.names);
+    pgq.entrypoint("work", { transactional: true }, async (_, { tx }) => void await tx`select 1`);
+    await base.queries.enqueue("work", null);
+
+    expect((await drain(pgq)).successful).toBe(1);
+
+    const broken = new PgQueuer({
+      ...fromPostgresJs(base.sql),
+      transactions: { max: 1, run: () => Promise.reject(new Error("too many")) },
+    }, base.names);
+    broken.entrypoint("work", { transactional: true }, () => {});
+    await base.queries.enqueue("work", null);
+    await expect(drain(broken)).rejects.toThrow("too many");
+    await until("it is put back", async () => (await base.rows())[0]?.status === "queued");
+    await base.clear();
+    await driver.close();
   });
 });

@@ -192,3 +192,15 @@ describe("runJob()", () => {
     );
   });
 });
+
+test("runJob() gives a transactional handler the transaction of the test", async () => {
+  const tx = { said: [] as string[] };
+  const handler = (_: unknown, context: { tx: typeof tx; signal: AbortSignal }): void => {
+    context.tx.said.push(`${context.signal.aborted}`);
+  };
+
+  const result = await runJob(handler, fakeJob(), { tx });
+
+  expect(result).toEqual({ status: "successful" });
+  expect(tx.said).toEqual(["false"]);
+});
