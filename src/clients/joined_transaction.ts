@@ -99,7 +99,8 @@ export class JoinedTransaction implements Executor {
       return error;
     }
     return new TypeError(
-      `Cannot get a queue as the handle must be of PostgreSQL: current value is ${this.#client.what} whose database does not understand PostgreSQL`,
+      `Cannot get a queue as the handle must be of PostgreSQL: current value is ${this.#client.what} whose database does not understand PostgreSQL. ` +
+        `Use the client of the database that holds the queue: ${this.#client.inside}`,
       { cause: error },
     );
   }
