@@ -1,4 +1,5 @@
 /** The texts in sql/: that their bundle is fresh, their comments true and their holes known. */
+import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -6,7 +7,7 @@ import { describe, expect, test } from "vitest";
 import { bundle, namedStatements } from "../sql/bundle.ts";
 import { resolveSettings } from "../src/settings.ts";
 import { printed, scripts, statements, upgradeSteps } from "../src/sql/generated.ts";
-import { objectNames, render } from "../src/sql/render.ts";
+import { ENQUEUE_VERSION, objectNames, render } from "../src/sql/render.ts";
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const QUERIES = join(ROOT, "sql", "queries");
@@ -38,6 +39,19 @@ test("src/sql/generated.ts is fresh", () => {
 
 test("every statement is in the bundle", () => {
   expect(written.map(({ name }) => name).sort()).toEqual(Object.keys(statements).sort());
+});
+
+test("pgqueuer_enqueue() has a version for each text that it had, as only a higher one replaces it", () => {
+  const versions: Record<number, string> = {
+    1: "db5e71f673ff4153",
+  };
+  const code = scripts["enqueue"]!.replace(/--.*/g, "").replace(/\s+/g, " ");
+  const hash = createHash("sha256").update(code).digest("hex").slice(0, 16);
+
+  expect(
+    versions[ENQUEUE_VERSION],
+    `It has changed: raise ENQUEUE_VERSION, and add here ${ENQUEUE_VERSION + 1}: "${hash}"`,
+  ).toBe(hash);
 });
 
 describe("each statement in sql/queries", () => {
