@@ -446,6 +446,21 @@ describe("two transactions with one dedupe key", () => {
     }
   });
 
+  test.each(["skip", "raise", "update_priority"])(
+    "%s fails with 40001 at REPEATABLE READ, where the other job cannot be seen",
+    async (onConflict) => {
+      const { sql } = theirs;
+      const refused = sql.begin("isolation level repeatable read", async (tx) => {
+        await tx`select 1 from ${tx(theirs.table)}`;
+        await callFunction({ dedupeKey: "k" });
+        await callFunction({ dedupeKey: "k", onConflict }, { ...theirs, sql: tx as never });
+      });
+
+      await expect(refused).rejects.toMatchObject({ code: "40001" });
+      expect(await theirs.rows()).toHaveLength(1);
+    },
+  );
+
   test("twenty at once make one job", async () => {
     const calls = Array.from({ length: 20 }, () => callFunction({ dedupeKey: "one" }));
 
