@@ -81,7 +81,9 @@ BEGIN
                     (id, priority, status, entrypoint, payload, execute_after, dedupe_key, headers)
                 VALUES (fresh, priority, 'queued', entrypoint, payload, execute_after, dedupe_key, headers)
                 ON CONFLICT (dedupe_key) WHERE status IN ('queued', 'picked') AND dedupe_key IS NOT NULL
-                DO UPDATE SET priority = greatest(job.priority, excluded.priority), updated = now()
+                DO UPDATE SET priority = greatest(job.priority, excluded.priority),
+                    -- That of a picked job is its lease.
+                    updated = CASE WHEN job.status = 'picked' THEN job.updated ELSE now() END
                 RETURNING id, entrypoint, priority
             ), logged AS (
                 INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)

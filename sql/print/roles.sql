@@ -45,7 +45,7 @@ $$;
 --   {schema}   schema of the tables
 GRANT USAGE ON SCHEMA {schema} TO {role};
 GRANT INSERT (id, priority, status, entrypoint, payload, execute_after, dedupe_key, headers) ON {queue_table} TO {role};
-GRANT SELECT (id, priority, status, entrypoint, dedupe_key) ON {queue_table} TO {role};
+GRANT SELECT (id, priority, status, entrypoint, dedupe_key, updated) ON {queue_table} TO {role};
 GRANT USAGE ON SEQUENCE {queue_table}_id_seq TO {role};
 GRANT INSERT (job_id, status, entrypoint, priority) ON {queue_table_log} TO {role};
 GRANT EXECUTE ON FUNCTION

@@ -92,7 +92,9 @@ BEGIN
                     (id, priority, status, entrypoint, payload, execute_after, dedupe_key, headers)
                 VALUES (fresh, priority, 'queued', entrypoint, payload, execute_after, dedupe_key, headers)
                 ON CONFLICT (dedupe_key) WHERE status IN ('queued', 'picked') AND dedupe_key IS NOT NULL
-                DO UPDATE SET priority = greatest(job.priority, excluded.priority), updated = now()
+                DO UPDATE SET priority = greatest(job.priority, excluded.priority),
+                    -- That of a picked job is its lease.
+                    updated = CASE WHEN job.status = 'picked' THEN job.updated ELSE now() END
                 RETURNING id, entrypoint, priority
             ), logged AS (
                 INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
@@ -811,7 +813,7 @@ $$;`,
   grant_produce: `-- Enqueue, and nothing else: this role reads no payload, and changes and deletes no job.
 GRANT USAGE ON SCHEMA {schema} TO {role};
 GRANT INSERT (id, priority, status, entrypoint, payload, execute_after, dedupe_key, headers) ON {queue_table} TO {role};
-GRANT SELECT (id, priority, status, entrypoint, dedupe_key) ON {queue_table} TO {role};
+GRANT SELECT (id, priority, status, entrypoint, dedupe_key, updated) ON {queue_table} TO {role};
 GRANT USAGE ON SEQUENCE {queue_table}_id_seq TO {role};
 GRANT INSERT (job_id, status, entrypoint, priority) ON {queue_table_log} TO {role};
 GRANT EXECUTE ON FUNCTION

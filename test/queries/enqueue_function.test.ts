@@ -471,6 +471,25 @@ describe("two transactions with one dedupe key", () => {
   });
 });
 
+test.each(["queued", "picked"])(
+  "raising the priority of a %s job leaves its lease alone",
+  async (status) => {
+    const { sql, table } = theirs;
+    await callFunction({ dedupeKey: "k" });
+    await sql.unsafe(`update ${table} set status = '${status}', updated = '2020-01-01 00:00+00'`);
+
+    const id = await callFunction({ dedupeKey: "k", priority: 4, onConflict: "update_priority" });
+    await callFunction({ dedupeKey: "k", priority: 3, onConflict: "update_priority" });
+
+    const [job] = await sql.unsafe(
+      `select priority, updated = '2020-01-01 00:00+00' as same from ${table}`,
+    );
+    expect(id).toBe(1);
+    // That of a picked job is what its worker is known by.
+    expect(job).toEqual({ priority: 4, same: status === "picked" });
+  },
+);
+
 test("a duplicate that raises tells the key, the index and what to do, as clients read it", async () => {
   await callFunction({ dedupeKey: "k" });
 
