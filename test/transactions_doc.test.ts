@@ -100,7 +100,7 @@ test("every example runs to its end, and its row and its job are there", async (
   expect(Array.from(rows, ({ id }) => id)).toEqual(
     here.filter(({ title }) => title !== ALONE).map(({ id }) => id),
   );
-}, 60_000);
+}, 120_000);
 
 test("the page says which clients do not run here, and why", () => {
   expect(RUNTIME === "bun" ? [] : ["Bun.sql"]).toEqual(UNAVAILABLE.map((client) => client.name));

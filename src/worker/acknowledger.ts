@@ -59,7 +59,7 @@ export class Acknowledger {
   }
 
   /** Ends a job in the transaction of its handler. Says whether its lease was still held: if not, that must not commit. */
-  async storeIn(transaction: Executor, job: ClaimedJob): Promise<boolean> {
+  async storeIn(transaction: Executor, job: Claimed): Promise<boolean> {
     const queue = this.#queue.within(transaction);
     const ended = await queue.acknowledge([job], "successful", this.#queueManagerId);
     return ended.length === 1;

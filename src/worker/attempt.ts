@@ -107,8 +107,13 @@ export class Attempt<OfJob extends Job = ClaimedJob> {
     const { signal } = this;
     if (!signal.aborted) {
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, timeoutMs);
-        signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+        const end = (): void => {
+          clearTimeout(timer);
+          signal.removeEventListener("abort", end);
+          resolve();
+        };
+        const timer = setTimeout(end, timeoutMs);
+        signal.addEventListener("abort", end);
       });
     }
     return signal.aborted;
@@ -118,6 +123,7 @@ export class Attempt<OfJob extends Job = ClaimedJob> {
   lose(reason: Error): void {
     this.lost = true;
     this.abort(reason);
+    this.onDoomed?.();
   }
 }
 

@@ -1,4 +1,4 @@
-import { JobCanceledError, LeaseLostError } from "../errors.ts";
+import { JobCanceledError, LeaseLostError, ShutdownError } from "../errors.ts";
 import type { JobId } from "../job.ts";
 import type { Logger } from "../logger.ts";
 import { stackOf } from "../traceback.ts";
@@ -131,7 +131,9 @@ export class Attempts {
 
   /** Gives up the outcomes of handlers that still run. */
   loseRunning(): void {
-    for (const attempt of this.#byId.values()) if (!attempt.ended) attempt.lost = true;
+    for (const attempt of this.#byId.values()) {
+      if (!attempt.ended) attempt.lose(new ShutdownError());
+    }
   }
 
   /** Puts back what is held ready. */

@@ -35,7 +35,16 @@ export async function runInTransaction(
   const { job, context } = attempt;
   let outcome = { status: "released" } as HandlerOutcome;
 
+  /** What becomes of a job that was given up before its handler was called. */
+  const notStarted = (): HandlerOutcome => ({
+    status: attempt.reason instanceof JobCanceledError ? "canceled" : "released",
+  });
+
   const work = async (open: OpenTransaction<unknown>): Promise<boolean> => {
+    if (attempt.reason !== undefined) {
+      outcome = notStarted();
+      return false;
+    }
     // Its locks would be in the way of the attempt that has taken its place.
     attempt.onDoomed = () => open.abandon();
     outcome = await attempt.run(
@@ -55,18 +64,22 @@ export async function runInTransaction(
     return false;
   };
 
+  const loseConnection = (): void =>
+    attempt.lose(new LeaseLostError(job.id, "the connection of its transaction is gone"));
   const onLost = (error: unknown): void => {
     const asked = outcome.status === "exception" && outcome.error instanceof RetryRequested;
     // Why it is to stop was known before, and what the handler made of that.
     const known = !attempt.committing && (attempt.reason !== undefined || asked);
     if (known) return;
     context.log.warn(`lost its transaction: ${error}`);
-    attempt.lose(new LeaseLostError(job.id, "the connection of its transaction is gone"));
+    loseConnection();
   };
 
   for (let failures = 1;; failures++) {
     try {
       const end = await transactions!.run(work, onLost);
+      // Also where the handler had been told to stop before, and went on to its end.
+      if (end.status === "lost" && attempt.committing) loseConnection();
       attempt.committing = false;
       if (end.status === "committed") return { status: "committed" };
       const refused = end.status === "rolled back" && outcome.status === "successful" &&
@@ -75,9 +88,7 @@ export async function runInTransaction(
     } catch (error) {
       // No fault of the job: it stays with this worker, which renews its lease, until there is a connection for it.
       context.log.error(`Cannot begin its transaction, trying again: ${error}`);
-      if (await attempt.stopped(reconnectDelayMs(failures))) {
-        return { status: attempt.reason instanceof JobCanceledError ? "canceled" : "released" };
-      }
+      if (await attempt.stopped(reconnectDelayMs(failures))) return notStarted();
     }
   }
 }
