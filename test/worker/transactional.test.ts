@@ -276,6 +276,31 @@ describe.each(DRIVERS)("on %s", (_, open) => {
     await end();
   });
 
+  test("a handler that no shutdown can end keeps neither its job nor its locks", async () => {
+    const { pgq, end } = await worker();
+    const go = deferred();
+    await queue.sql`insert into ${queue.sql(table)} values (-1, 'shared')`;
+    let started = false;
+    pgq.entrypoint("work", { transactional: true }, async (_, { tx }) => {
+      const { unsafe, query } = tx as Record<string, (text: string) => Promise<unknown>>;
+      await (unsafe ?? query!.bind(tx))(`update ${table} set note = 'mine' where job_id = -1`);
+      started = true;
+      await go.promise;
+    });
+    const id = await queue.queries.enqueue("work", null);
+    const run = pgq.run();
+    await until("it runs", () => started);
+
+    await pgq.stop({ timeout: 0 });
+    await run;
+
+    // Would wait for as long as the transaction is open.
+    await queue.sql`update ${queue.sql(table)} set note = 'yours' where job_id = -1`;
+    expect(await queue.rows()).toMatchObject([{ id, status: "queued" }]);
+    go.resolve();
+    await end();
+  });
+
   test("leases are renewed while the transactions of all handlers are open", async () => {
     const { pgq, end } = await worker();
     const go = deferred();
