@@ -299,3 +299,13 @@ test("what is done to a worker excuses it, and only it, for as long as it lasts"
   expect(disturbances.longestCalm(1, 0, 1_000)).toBe(1_000);
   expect(disturbances.lastEnd(0, 150)).toBe(300);
 });
+
+test("a machine that has no time excuses every worker, for as long as that lasts", () => {
+  const disturbances = new Disturbances();
+  disturbances.standstills.push({ from: 100, to: 300 });
+
+  for (const worker of [0, 1]) {
+    expect(disturbances.longestCalm(worker, 0, 1_000)).toBe(700);
+    expect(disturbances.lastEnd(worker, 500)).toBe(300);
+  }
+});

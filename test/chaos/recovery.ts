@@ -16,9 +16,17 @@ export interface Disturbance {
   to: number;
 }
 
+/** A time in which the machine had no time for anybody. Milliseconds since 1970. */
+export interface Standstill {
+  readonly from: number;
+  readonly to: number;
+}
+
 /** The disturbances of a run. */
 export class Disturbances {
   readonly all: Disturbance[] = [];
+  /** What nobody did on purpose. No worker is blamed for what it did not do meanwhile. */
+  readonly standstills: Standstill[] = [];
 
   /** Notes that a disturbance begins. The caller sets its end. */
   begin(kind: Kind, workers: readonly number[]): Disturbance {
@@ -31,8 +39,7 @@ export class Disturbances {
   longestCalm(worker: number, from: number, to: number): number {
     let calmSince = from;
     let longest = 0;
-    const own = this.all.filter(({ workers }) => workers.includes(worker))
-      .sort((a, b) => a.from - b.from);
+    const own = this.#of(worker).sort((a, b) => a.from - b.from);
     for (const disturbance of own) {
       longest = Math.max(longest, Math.min(disturbance.from, to) - calmSince);
       calmSince = Math.max(calmSince, disturbance.to);
@@ -49,9 +56,12 @@ export class Disturbances {
   lastEnd(worker: number, by: number): number {
     return Math.max(
       0,
-      ...this.all.filter(({ workers, from }) => workers.includes(worker) && from <= by)
-        .map(({ to }) => to),
+      ...this.#of(worker).filter(({ from }) => from <= by).map(({ to }) => to),
     );
+  }
+
+  #of(worker: number): Standstill[] {
+    return [...this.all.filter(({ workers }) => workers.includes(worker)), ...this.standstills];
   }
 }
 

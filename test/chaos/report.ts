@@ -51,6 +51,7 @@ function numbers({ evidence, drainMs }: ChaosResult): string[] {
       seconds(Math.max(...late))
     }, whatever else was disturbed)`,
     `all ended ${seconds(drainMs)} after the last disturbance`,
+    `${evidence.disturbances.standstills.length} times the machine or the server had no time for a second, restarts included`,
     `a worker that is left alone may leave a job that it could take for ${RECOVERY_MS / 1_000} s`,
   ];
 }

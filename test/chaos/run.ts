@@ -61,6 +61,10 @@ const CALLS_PER_SECOND = 8;
 /** How long a worker that was killed may take to start before the next is disturbed: it needs slots, and a server. */
 const START_MS = 5_000;
 const STATEMENT_TIMEOUT_MS = 2_000;
+/** How often the machine is asked whether it has time. */
+const PROBE_MS = 100;
+/** A timer and a statement that does nothing take no longer, together, where there is time for workers. */
+const STANDSTILL_MS = 1_000;
 /** Longest that what is left may take when nothing is disturbed any more. */
 const DRAIN_MS = 90_000;
 
@@ -133,6 +137,8 @@ class ChaosRun {
     const everyone = Array.from({ length: workers }, (_, worker) => worker);
     await Promise.all(everyone.map((worker) => this.#fleet.start(worker)));
     for (const producer of this.#producers) producer.start();
+    const probing = new AbortController();
+    const probe = this.#probe(probing.signal);
     this.#say(`${workers} workers run, jobs are enqueued`);
 
     const lanes = [
@@ -149,6 +155,8 @@ class ChaosRun {
     const examined = await examine(this.#stage, this.#pinger, everyone, signal);
     await Promise.all(everyone.map((worker) => this.#fleet.end(worker)));
     signal?.throwIfAborted();
+    probing.abort();
+    await probe;
 
     const evidence = await readEvidence(this.#stage, {
       ledger: this.#producers.flatMap(({ ledger }) => ledger),
@@ -172,6 +180,22 @@ class ChaosRun {
         ...CHECKS.map(([check, look]) => ({ check, breaches: look(evidence) })),
       ],
     };
+  }
+
+  /** Notes when the machine, or the server as such, has no time: on a busy one a worker is late through no fault of its own. */
+  async #probe(over: AbortSignal): Promise<void> {
+    while (!over.aborted && !this.#options.signal?.aborted) {
+      const from = Date.now();
+      await delay(PROBE_MS);
+      try {
+        await this.#stage.control.run((sql) => sql`select 1`);
+      } catch {
+        // The run was broken off.
+        return;
+      }
+      const to = Date.now();
+      if (to - from > STANDSTILL_MS) this.#disturbances.standstills.push({ from, to });
+    }
   }
 
   /** Does the steps of a lane one after another, for as long as the run lasts; the first round is always done. */
