@@ -152,7 +152,10 @@ class ChaosRun {
     const stuck = await this.#drain();
     const drainMs = performance.now() - calmAt;
     this.#say(stuck.length === 0 ? "All jobs have ended" : `${stuck.length} jobs are stuck`);
-    const examined = await examine(this.#stage, this.#pinger, everyone, signal);
+    // Where jobs are stuck there is a finding, and each exam would wait for the same.
+    const examined = stuck.length > 0
+      ? []
+      : await examine(this.#stage, this.#pinger, everyone, signal);
     await Promise.all(everyone.map((worker) => this.#fleet.end(worker)));
     signal?.throwIfAborted();
     probing.abort();
