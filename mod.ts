@@ -95,6 +95,7 @@ export type {
   RunnableWorker,
   WorkerFactory,
 } from "./src/worker_factory.ts";
+export { WorkerProbe } from "./src/worker_probe.ts";
 export type { EntrypointOptions, TransactionalOptions } from "./src/worker/entrypoint.ts";
 export type { FailedJob, LogStatistics, QueueSize, RequeueResult } from "./src/queries/log.ts";
 export type { QueriesOptions } from "./src/queries/enqueue.ts";
@@ -114,6 +115,7 @@ export {
   type EndedStatus,
   type WaitOptions,
 } from "./src/worker/completion_watcher.ts";
+export type { HealthOptions, WorkerHealth, WorkerState } from "./src/worker/health.ts";
 export type {
   Handler,
   JobContext,

@@ -23,10 +23,11 @@ import type {
   TransactionalHandler,
   TransactionalTaskHandler,
 } from "./worker/run_job.ts";
+import type { HealthOptions, WorkerHealth } from "./worker/health.ts";
+import { Life } from "./worker/life.ts";
 import { resolveRunOptions, type RunOptions } from "./worker/run_options.ts";
-import type { Manager } from "./worker/together.ts";
 import { work, type WorkParts } from "./worker/work.ts";
-import { type Duration, toMs } from "./duration.ts";
+import type { Duration } from "./duration.ts";
 
 /**
  * A worker: claims jobs and runs the handler of their entrypoint. `Resources` is the type of the option `resources`,
@@ -56,10 +57,8 @@ export class PgQueuer<Resources = unknown, Transaction = unknown> implements Asy
   #queries: Queries | undefined;
   readonly #entrypoints = new Map<string, Entrypoint>();
   readonly #schedules: Schedule[] = [];
-  /** The run under way. */
-  #run: { readonly ended: Promise<void>; manager: Manager | undefined } | undefined;
-  /** Whether the next run would have to end at once. */
-  #stopped = false;
+  /** The run under way, and the end of it. */
+  readonly #life: Life;
 
   /**
    * @param driver What {@linkcode openWorkerDriver} gave; it is closed when `run` ends. Or {@linkcode fromPostgresJs} of
@@ -88,6 +87,7 @@ export class PgQueuer<Resources = unknown, Transaction = unknown> implements Asy
     // The signatures have seen to it that it is there, or that its type is unknown.
     this.resources = resources as Resources;
     this.#driver = driver;
+    this.#life = new Life(driver);
     this.#logger = logger;
     this.#settings = resolveSettings(settings);
   }
@@ -227,7 +227,7 @@ export class PgQueuer<Resources = unknown, Transaction = unknown> implements Asy
   }
 
   #refuseWhileRunning(what: string, name: string): void {
-    if (!this.#run) return;
+    if (!this.#life.runs) return;
     throw new Error(`Cannot register ${what} "${name}" as the worker runs: do it before run()`);
   }
 
@@ -242,33 +242,21 @@ export class PgQueuer<Resources = unknown, Transaction = unknown> implements Asy
         "Cannot run as no entrypoint is registered: call entrypoint() or schedule() first",
       );
     }
-    if (this.#run) throw new Error("Cannot run as the worker runs already");
+    if (this.#life.runs) throw new Error("Cannot run as the worker runs already");
 
-    const stop = (): void => void this.stop();
-    const run = { ended: Promise.resolve(), manager: undefined as Manager | undefined };
-    const parts = adapt({
-      driver: this.#driver,
-      settings: this.#settings,
-      entrypoints: new Map(this.#entrypoints),
-      schedules: [...this.#schedules],
-      statistics: true,
-      options: resolved,
-      resources: this.resources,
-      logger: this.#logger ?? resolved.logger ?? silentLogger,
-      stopped: () => this.#stopped,
-      onManager: (manager) => run.manager = manager,
-    });
-    this.#run = run;
-    resolved.signal?.addEventListener("abort", stop);
-    if (resolved.signal?.aborted) this.#stopped = true;
-    const ended = work(parts).finally(async () => {
-      resolved.signal?.removeEventListener("abort", stop);
-      await close();
-      this.#run = undefined;
-    });
-    // stop() waits for the end and leaves the error to the caller of run().
-    run.ended = ended.catch(() => {});
-    await ended;
+    const begin = async (hooks: Pick<WorkParts, "stopped" | "onManager">): Promise<void> =>
+      await work(adapt({
+        driver: this.#driver,
+        settings: this.#settings,
+        entrypoints: new Map(this.#entrypoints),
+        schedules: [...this.#schedules],
+        statistics: true,
+        options: resolved,
+        resources: this.resources,
+        logger: this.#logger ?? resolved.logger ?? silentLogger,
+        ...hooks,
+      }));
+    await this.#life.run(resolved.signal, begin, close);
   }
 
   /**
@@ -279,16 +267,25 @@ export class PgQueuer<Resources = unknown, Transaction = unknown> implements Asy
    * @returns Resolves when the run has ended.
    */
   async stop(options: { timeout?: Duration } = {}): Promise<void> {
-    this.#stopped = true;
-    const run = this.#run;
-    run?.manager?.stop();
-    if (options.timeout === undefined) {
-      await run?.ended;
-      return;
-    }
-    const timer = setTimeout(() => run?.manager?.hurry(), toMs("timeout", options.timeout));
-    await run?.ended;
-    clearTimeout(timer);
+    await this.#life.stop(options.timeout);
+  }
+
+  /**
+   * Says how the worker is, for the probes of an orchestrator and for monitoring; asks the database at most twice a second
+   * for it. `pgq run --health-port` answers with it. See {@linkcode WorkerProbe} for a worker of `runWorker()`.
+   *
+   * @example Refuse traffic while the worker cannot take jobs
+   * ```ts ignore
+   * const { ready, problems } = await pgq.health();
+   * return new Response(problems.join("\n"), { status: ready ? 200 : 503 });
+   * ```
+   *
+   * @param options How long to wait, and from when on a loop is stuck.
+   * @returns What is known. Never rejects because of the database.
+   * @throws {TypeError} If an option is unknown or of the wrong kind.
+   */
+  async health(options: HealthOptions = {}): Promise<WorkerHealth> {
+    return await this.#life.health(this.entrypoints, options);
   }
 
   /** Stops the worker and closes the driver, also one that has never run. */

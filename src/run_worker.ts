@@ -6,6 +6,7 @@ import { stackOf } from "./traceback.ts";
 import { abortSignal, flag, knownOptions, shown } from "./validate.ts";
 import { resolveRunOptions, RUN_OPTIONS, type RunOptions } from "./worker/run_options.ts";
 import type { WorkerFactory } from "./worker_factory.ts";
+import { WorkerProbe } from "./worker_probe.ts";
 
 /** Options for {@linkcode runWorker}, beside those of a run. */
 export interface RunWorkerOptions extends RunOptions {
@@ -34,6 +35,8 @@ export interface RunWorkerOptions extends RunOptions {
    * second go back to the queue as they were. A factory that is still at work is waited for no longer.
    */
   forceSignal?: AbortSignal | undefined;
+  /** Is kept up to date on the worker, for health checks. See {@linkcode WorkerProbe}. */
+  probe?: WorkerProbe | undefined;
   /** `args` for the factory. @default {[]} */
   args?: readonly string[] | undefined;
   /** `dsn` for the factory. @default {undefined} */
@@ -87,6 +90,7 @@ const OWN_OPTIONS = [
   "forceSignal",
   "maxRestartDelay",
   "onRestart",
+  "probe",
   "restartDelay",
   "restartOnFailure",
   "settings",
@@ -101,6 +105,7 @@ function resolve(options: RunWorkerOptions): Omit<SupervisorParts, "factory"> {
     maxRestartDelay,
     onRestart,
     forceSignal,
+    probe = new WorkerProbe(),
     args = [],
     dsn,
     settings = {},
@@ -120,6 +125,11 @@ function resolve(options: RunWorkerOptions): Omit<SupervisorParts, "factory"> {
       `Cannot use "onRestart" as it must be a function: current value is ${shown(onRestart)}`,
     );
   }
+  if (typeof probe?.enter !== "function") {
+    throw new TypeError(
+      `Cannot use "probe" as it must be a WorkerProbe: current value is ${shown(probe)}`,
+    );
+  }
   const logger = run.logger ?? silentLogger;
   const force = abortSignal("forceSignal", forceSignal) ?? never;
   const stop = AbortSignal.any([signal, force]);
@@ -133,6 +143,7 @@ function resolve(options: RunWorkerOptions): Omit<SupervisorParts, "factory"> {
       )),
     stop,
     forceSignal: force,
+    probe,
     logger,
   };
 }

@@ -10,6 +10,7 @@ import {
   type WorkerFactory,
   workerIn,
 } from "./worker_factory.ts";
+import type { WorkerProbe } from "./worker_probe.ts";
 
 /** A failure of a worker that is about to be made again. */
 export interface Restart {
@@ -34,6 +35,8 @@ export interface SupervisorParts {
   readonly stop: AbortSignal;
   /** Aborts when it is to stop at once. */
   readonly forceSignal: AbortSignal;
+  /** Is told what becomes of the worker. */
+  readonly probe: WorkerProbe;
   readonly logger: Logger;
 }
 
@@ -52,6 +55,16 @@ export class Supervisor {
 
   /** Resolves when a worker has ended normally, or when it is stopped. */
   async run(): Promise<void> {
+    const { probe, stop } = this.#parts;
+    probe.follow(stop);
+    try {
+      await this.#runAll();
+    } finally {
+      probe.enter("after");
+    }
+  }
+
+  async #runAll(): Promise<void> {
     const { stop, forceSignal, restart, onRestart } = this.#parts;
     let failures = 0;
     while (!stop.aborted) {
@@ -68,6 +81,7 @@ export class Supervisor {
 
         failures = this.#lastedMs > restart.maxDelayMs ? 1 : failures + 1;
         const delayMs = restartDelayMs(failures, restart.delayMs, restart.maxDelayMs);
+        this.#parts.probe.enter("pause", { failure: error });
         onRestart({ error, failures, delayMs });
         await pause(delayMs, stop);
       }
@@ -75,7 +89,8 @@ export class Supervisor {
   }
 
   async #runOne(): Promise<void> {
-    const { run, forceSignal } = this.#parts;
+    const { run, forceSignal, probe } = this.#parts;
+    probe.enter("factory");
     const held = await this.#make();
     const { pgq } = held;
     // The run itself reports what goes wrong.
@@ -86,11 +101,13 @@ export class Supervisor {
     try {
       this.#refuseSame(pgq);
       if (forceSignal.aborted) force();
+      probe.enter("run", { worker: pgq });
       await pgq.run(run);
       this.#done = true;
     } catch (error) {
       failure = { error };
     }
+    probe.enter("cleanUp");
     this.#lastedMs = performance.now() - begunAt;
     forceSignal.removeEventListener("abort", force);
     await this.#cleanUp(held, failure);

@@ -1,5 +1,6 @@
 import type { Duration } from "./duration.ts";
 import type { Settings } from "./settings.ts";
+import type { HealthOptions, WorkerHealth } from "./worker/health.ts";
 import type { RunOptions } from "./worker/run_options.ts";
 
 /** What a factory is called with. */
@@ -18,6 +19,8 @@ export interface FactoryContext {
 export interface RunnableWorker {
   run(options?: RunOptions): Promise<void>;
   stop(options?: { timeout?: Duration }): Promise<void>;
+  /** How it is. Missing in older versions. */
+  health?(options?: HealthOptions): Promise<WorkerHealth>;
 }
 
 /** A worker, and what is to be done after its run. */

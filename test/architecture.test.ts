@@ -45,6 +45,7 @@ const LAYERS:
         "supervisor",
         "task",
         "worker_factory",
+        "worker_probe",
       ]
         .map((name) => `src/${name}.ts`),
       "mod.ts",

@@ -99,6 +99,8 @@ interface FlagTypes {
   readonly restartOnFailure: boolean;
   readonly restartDelay: number;
   readonly shutdownOnListenerFailure: boolean;
+  readonly healthPort: number;
+  readonly healthHost: string;
   readonly logLevel: LogLevel;
   readonly status: readonly JobStatus[];
   readonly entrypoint: string;
@@ -158,6 +160,11 @@ const SCHEMAS: { readonly [Name in keyof FlagTypes]: z.ZodType<FlagTypes[Name]> 
   role: z.string().regex(/^(?!pg_)[a-z_][a-z0-9_]{0,62}$/, {
     error: "a plain SQL identifier in lower case that does not begin with pg_",
   }),
+  healthPort: decimal("a port from 0 to 65535").refine(
+    (value) => Number.isInteger(value) && value >= 0 && value <= 65_535,
+    { error: "a port from 0 to 65535" },
+  ),
+  healthHost: z.string().min(1, { error: "not empty" }),
   logLevel: z.string()
     .transform((value) => LEVEL_NAMES[value.toLowerCase()] ?? value.toLowerCase())
     .pipe(z.enum(LEVELS, { error: `one of ${LEVELS.join(", ")}` })),

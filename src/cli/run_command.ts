@@ -8,10 +8,12 @@ import { hidePasswords } from "./explain_error.ts";
 import { loadFactory } from "./factory.ts";
 import { parseFactoryReference } from "./factory_reference.ts";
 import { readFlags } from "./flags.ts";
+import { HealthServer } from "./health_server.ts";
 import { createLog } from "./log.ts";
 import { wantsJson } from "./output.ts";
 import { reportOf, wantsStacks } from "./report.ts";
 import { StopSignals } from "./stop_signals.ts";
+import { WorkerProbe } from "../worker_probe.ts";
 
 /** Flags that `pgq dev` hands on to its worker. */
 export const RUN_FLAGS: readonly Flag[] = [
@@ -58,6 +60,14 @@ export const RUN_FLAGS: readonly Flag[] = [
     summary: "end with an error when notifications cannot be heard (default: listen anew)",
   },
   {
+    flags: "--health-port <port>",
+    summary: "answer GET /livez and /readyz there, 0: a free port (default: no port is opened)",
+  },
+  {
+    flags: "--health-host <host>",
+    summary: "address of the health port (default: all interfaces, as probes come from outside)",
+  },
+  {
     flags: "--log-level <level>",
     summary: "debug, info, warning, error or critical (default: info)",
   },
@@ -76,6 +86,8 @@ export const RUN_FLAG_NAMES = [
   "restartOnFailure",
   "restartDelay",
   "shutdownOnListenerFailure",
+  "healthPort",
+  "healthHost",
   "logLevel",
 ] as const;
 
@@ -95,6 +107,8 @@ export const STOP_WITH_STDIN = "PGQ_STOP_WITH_STDIN";
 const NOT_AGAIN =
   'Cannot use "--restart-on-failure" as the factory must be a function: its export is a worker, which runs once';
 
+const NO_PORT = 'Cannot use "--health-host" as there is no port to open: give "--health-port", too';
+
 /** `pgq run` */
 export const run: Command = {
   name: "run",
@@ -111,7 +125,11 @@ Example:
   async run(input, surroundings) {
     const [factory, ...args] = input.args as [string, ...string[]];
     const reference = parseFactoryReference(factory);
-    const { logLevel = "info", ...given } = readFlags(input.flags, RUN_FLAG_NAMES);
+    const { logLevel = "info", healthPort, healthHost, ...given } = readFlags(
+      input.flags,
+      RUN_FLAG_NAMES,
+    );
+    if (healthHost !== undefined && healthPort === undefined) throw new UsageError(NO_PORT);
     const log = createLog(logLevel, (line) => surroundings.say(hidePasswords(line)), {
       json: wantsJson(input),
     });
@@ -133,7 +151,14 @@ Example:
     });
     stopWithStdin(surroundings, signals);
     const stacks = wantsStacks(surroundings.env, input.flags.logLevel);
+    const probe = new WorkerProbe();
+    let server: HealthServer | undefined;
     try {
+      if (healthPort !== undefined) {
+        const address = { port: healthPort, host: healthHost };
+        server = await HealthServer.open(address, () => probe.health());
+        log.info(`Answering health checks on ${server.origin}/livez and ${server.origin}/readyz`);
+      }
       const { make, again } = await loadFactory(reference, surroundings.cwd);
       if (given.restartOnFailure && !again) throw new UsageError(NOT_AGAIN);
       await runWorker(async (context) => {
@@ -148,6 +173,7 @@ Example:
         signal: stop.signal,
         forceSignal: force.signal,
         logger: log,
+        probe,
         onRestart({ error, delayMs }) {
           log.error(reportOf(error, stacks));
           log.warn(`Starting the worker again in ${(delayMs / 1_000).toFixed(1)} s`);
@@ -161,6 +187,7 @@ Example:
       throw error;
     } finally {
       signals.close();
+      await server?.close();
     }
   },
 };

@@ -168,9 +168,9 @@ async function runReady(pgq: PgQueuer, runs: Map<JobId, Run>): Promise<void> {
         ])),
         schedules: [],
         statistics: false,
-        onManager(made) {
+        onManager(made, vitals) {
           manager = made;
-          parts.onManager(made);
+          parts.onManager(made, vitals);
         },
       };
     },

@@ -7,6 +7,7 @@ import type { Entrypoint } from "./entrypoint.ts";
 import type { Claim } from "./heartbeat.ts";
 import { momentNow, msSince } from "./moment.ts";
 import { Pace } from "./pace.ts";
+import type { Pulse } from "./pulse.ts";
 import type { Outcome } from "./run_job.ts";
 import { runInTransaction, type TransactionalParts } from "./transactional_attempt.ts";
 import { Wake } from "./wake.ts";
@@ -26,6 +27,8 @@ export interface AttemptsParts extends TransactionalParts {
   readonly maxConcurrentTasks: number;
   /** `"auto"`: what can start now, and ahead of that what will have started by the time of the next claim. */
   readonly batchSize: number | "auto";
+  /** Of the loop that waits for attempts. */
+  readonly pulse: Pulse;
   readonly logger: Logger;
   /** For the handlers. */
   readonly resources: unknown;
@@ -52,12 +55,13 @@ export class Attempts {
   #running = 0;
   readonly #pace: Pace;
   /** Set when an attempt has come to its end. One loop waits on it. */
-  readonly #settled = new Wake();
+  readonly #settled: Wake;
   #readyTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(parts: AttemptsParts) {
     this.#parts = parts;
     this.#pace = new Pace(parts.maxConcurrentTasks);
+    this.#settled = new Wake(parts.pulse);
   }
 
   /** Jobs whose outcome is not stored yet. */

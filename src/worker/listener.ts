@@ -4,6 +4,7 @@ import { healthCheckEvent, parseEvent, type Quiet } from "../event.ts";
 import type { JobId } from "../job.ts";
 import type { Logger } from "../logger.ts";
 import type { Fleet } from "./fleet.ts";
+import type { Pulse } from "./pulse.ts";
 import { Wake } from "./wake.ts";
 
 /** How long our own health check may be under way before we think that we are deaf. */
@@ -20,6 +21,8 @@ export interface ListenerParts {
   /** Is told why notifications may have been missed. It listens anew by itself. */
   readonly onFailure?: (error: Error) => void;
   readonly fleet: Fleet;
+  /** Of the loop that waits for work. */
+  readonly pulse?: Pulse;
   readonly logger: Logger;
 }
 
@@ -32,9 +35,9 @@ export interface ListenerParts {
  */
 export class Listener {
   readonly #parts: ListenerParts;
-  readonly #wake = new Wake();
+  readonly #wake: Wake;
   /** Set when another worker has seen that no job is ready, after the last notification of work. */
-  readonly #quiet = new Wake();
+  readonly #quiet: Wake;
   #lastQuiet: Quiet | null = null;
   #subscription: Subscription | undefined;
   /** Counts subscriptions, so that a late call of an older one is known as such. */
@@ -44,12 +47,16 @@ export class Listener {
   #renewing: Promise<void> | undefined;
   /** Whether anything has been heard since listening began. Behind a pool nothing ever is. */
   #hears = false;
+  /** Whether our last health check was not heard, and nothing since. */
+  #deaf = false;
   /** Whether the end of a job is news. */
   #heedsEnds = false;
   #closed = false;
 
   constructor(parts: ListenerParts) {
     this.#parts = parts;
+    this.#wake = new Wake(parts.pulse);
+    this.#quiet = new Wake(parts.pulse);
   }
 
   /** Begins to listen. Rejects if that is not possible now; later losses are mended in silence. */
@@ -62,6 +69,11 @@ export class Listener {
   /** Whether a notification would be heard, as far as is known. */
   get hears(): boolean {
     return this.#hears;
+  }
+
+  /** Whether it listens and no health check of its own has gone unheard. A broken connection may be found out late. */
+  get listening(): boolean {
+    return this.#subscription !== undefined && this.#renewing === undefined && !this.#deaf;
   }
 
   /** Waits for a notification of new work, at most `timeoutMs`. Says whether one came. */
@@ -92,6 +104,7 @@ export class Listener {
     const timer = setTimeout(() => {
       this.#echo = undefined;
       this.#hears = false;
+      this.#deaf = true;
       this.#parts.logger.warn("Heard nothing of our own health check: listening anew");
       this.#parts.onFailure?.(
         new Error(
@@ -155,6 +168,7 @@ export class Listener {
       onPayload: (payload) => {
         if (!current()) return;
         this.#hears = true;
+        this.#deaf = false;
         this.#hear(payload);
       },
       // Also after a lost connection: what was sent meanwhile was not heard, so look once.

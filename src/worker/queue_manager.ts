@@ -11,7 +11,9 @@ import { type Entrypoint, gatesOf } from "./entrypoint.ts";
 import type { Fleet } from "./fleet.ts";
 import { type Claim, Heartbeat, type HeartbeatParts } from "./heartbeat.ts";
 import type { Listener } from "./listener.ts";
+import type { Pulse } from "./pulse.ts";
 import type { ResolvedRunOptions } from "./run_options.ts";
+import { ABORT_GRACE_MS, CLOSE_TIMEOUT_MS } from "./shutdown_times.ts";
 
 /** What the loop needs of its surroundings. */
 export interface QueueManagerParts {
@@ -23,17 +25,12 @@ export interface QueueManagerParts {
   readonly acknowledger: Acknowledger;
   readonly transactions: Transactions | undefined;
   readonly keepLeases: HeartbeatParts["keepLeases"];
+  readonly pulse: Pulse;
   readonly logger: Logger;
   /** For the handlers. */
   readonly resources: unknown;
   readonly options: ResolvedRunOptions;
 }
-
-/** What a handler gets to end after its signal aborted, before its job is put back. */
-const ABORT_GRACE_MS = 1_000;
-
-/** How long a stopping worker tries to store outcomes in a database that does not answer. */
-const CLOSE_TIMEOUT_MS = 5_000;
 
 /**
  * Claims jobs and runs their handlers.
@@ -114,6 +111,7 @@ export class QueueManager {
       }
       try {
         const count = await this.#claim(room);
+        this.#parts.pulse.looked();
         if (count > 0) this.#locked = 0;
         if (count >= room.limit) continue;
         if (this.#attempts.free() === 0) {
@@ -252,6 +250,7 @@ export class QueueManager {
   /** Waits after a failure. Whatever it was, the next claim tries again: the process does not exit (G12). */
   async #recover(error: unknown): Promise<void> {
     this.#failures++;
+    this.#parts.pulse.failed(error);
     this.#parts.logger.error(`Cannot claim jobs, trying again: ${error}`);
     await this.#parts.listener.waitForWork(reconnectDelayMs(this.#failures));
   }

@@ -5,8 +5,10 @@ import type { Logger } from "../logger.ts";
 import type { ScheduleOutlook, ScheduleRow, ScheduleStore } from "../queries/schedules.ts";
 import type { Schedule } from "../schedule.ts";
 import { FireLeases, type FireLeasesParts, PYTHON_TIMEOUT_MS } from "./fire_leases.ts";
+import type { Pulse } from "./pulse.ts";
 import { RunningFire } from "./running_fire.ts";
 import type { ResolvedRunOptions } from "./run_options.ts";
+import { ABORT_GRACE_MS, CLOSE_TIMEOUT_MS } from "./shutdown_times.ts";
 import { Wake } from "./wake.ts";
 
 /** What the loop needs of its surroundings. */
@@ -15,6 +17,7 @@ export interface ScheduleManagerParts {
   readonly schedules: readonly Schedule[];
   readonly store: ScheduleStore;
   readonly keepLeases: FireLeasesParts["keepLeases"];
+  readonly pulse: Pulse;
   readonly logger: Logger;
   /** For the handlers. */
   readonly resources: unknown;
@@ -26,12 +29,6 @@ const CLOCK_CHECK_MS = 10_000;
 
 /** A wall clock that has moved this much more than the timers have was set, or the machine slept. */
 const CLOCK_STEP_MS = 1_000;
-
-/** What a handler gets to end after its signal aborted, before its fire is put back. */
-const ABORT_GRACE_MS = 1_000;
-
-/** How long a stopping worker tries to store the ends of fires in a database that does not answer. */
-const CLOSE_TIMEOUT_MS = 5_000;
 
 /**
  * Fires schedules: runs their handlers, or enqueues their jobs.
@@ -45,9 +42,9 @@ export class ScheduleManager {
   readonly #timeoutMs: number;
   readonly #running = new Set<RunningFire>();
   /** Ends the sleep of the loop: a fire has ended, or the worker stops. */
-  readonly #wake = new Wake();
+  readonly #wake: Wake;
   /** Ends the waits of a shutdown. */
-  readonly #settled = new Wake();
+  readonly #settled: Wake;
   readonly #leases: FireLeases;
   #prepared = false;
   #stopping = false;
@@ -58,6 +55,8 @@ export class ScheduleManager {
 
   constructor(parts: ScheduleManagerParts) {
     this.#parts = parts;
+    this.#wake = new Wake(parts.pulse);
+    this.#settled = new Wake(parts.pulse);
     this.#timeoutMs = parts.options.heartbeatTimeoutMs || PYTHON_TIMEOUT_MS;
     this.#leases = new FireLeases({ ...parts, timeoutMs: this.#timeoutMs, running: this.#running });
   }
@@ -103,6 +102,7 @@ export class ScheduleManager {
           waitMs = Math.min(waitMs, await this.#advance(row, outlook.now));
         }
         failures = 0;
+        this.#parts.pulse.looked();
         if (waitMs <= 0) continue;
         if (options.mode === "drain") {
           if (this.#running.size === 0) return;
@@ -111,6 +111,7 @@ export class ScheduleManager {
         await this.#sleep(waitMs - (performance.now() - answeredAt));
       } catch (error) {
         failures++;
+        this.#parts.pulse.failed(error);
         logger.error(`Cannot read the schedules, trying again: ${error}`);
         await this.#wake.wait(reconnectDelayMs(failures));
       }

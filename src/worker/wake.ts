@@ -1,13 +1,20 @@
 import { MAX_TIMER_MS } from "../validate.ts";
+import type { Pulse } from "./pulse.ts";
 
 /**
  * A wait that others can end. A `set()` that comes while nobody waits is kept for the next `wait()`, so nothing is lost
  * between looking and waiting; several count as one.
  */
 export class Wake {
+  /** Of the loop that waits, where somebody watches it. */
+  readonly #pulse: Pulse | undefined;
   #pending = false;
   /** Ends the wait under way. There is at most one: each `Wake` has one loop that waits on it. */
   #end: ((woken: boolean) => void) | undefined;
+
+  constructor(pulse?: Pulse) {
+    this.#pulse = pulse;
+  }
 
   /** Ends the wait under way, or else the next one at once. */
   set(): void {
@@ -26,6 +33,7 @@ export class Wake {
       this.#pending = false;
       return Promise.resolve(true);
     }
+    this.#pulse?.rest(timeoutMs);
     return new Promise((resolve) => {
       const timer = Number.isFinite(timeoutMs)
         ? setTimeout(() => this.#end?.(false), Math.min(Math.max(0, timeoutMs), MAX_TIMER_MS))
@@ -33,6 +41,7 @@ export class Wake {
       this.#end = (woken) => {
         this.#end = undefined;
         clearTimeout(timer);
+        this.#pulse?.beat();
         resolve(woken);
       };
     });

@@ -11,8 +11,10 @@ import { Acknowledger } from "./acknowledger.ts";
 import { Aggregator } from "./aggregator.ts";
 import { type Entrypoint, gatesOf } from "./entrypoint.ts";
 import { Fleet } from "./fleet.ts";
+import type { Vitals } from "./health.ts";
 import { LeaseKeeper } from "./lease_keeper.ts";
 import { Listener } from "./listener.ts";
+import { Pulse } from "./pulse.ts";
 import { QueueManager } from "./queue_manager.ts";
 import type { ResolvedRunOptions } from "./run_options.ts";
 import { ScheduleManager } from "./schedule_manager.ts";
@@ -35,8 +37,8 @@ export interface WorkParts {
   readonly resources: unknown;
   /** Whether the worker is to stop. */
   readonly stopped: () => boolean;
-  /** Is given what stops the run, before it begins. */
-  readonly onManager: (manager: Manager) => void;
+  /** Is given what stops the run and what shows how it fares, before it begins. */
+  readonly onManager: (manager: Manager, vitals: Vitals) => void;
 }
 
 /** One run of a worker: makes its loops, runs them to their end and closes what it opened. */
@@ -53,6 +55,9 @@ export async function work(parts: WorkParts): Promise<void> {
   });
   const keeper = new LeaseKeeper({ driver, blockTimeoutMs: options.blockTimeoutMs, logger });
   let jobs: QueueManager | undefined;
+  let runningJobs = 0;
+  const pulses = new Map<"jobs" | "schedules", Pulse>();
+  const pulse = new Pulse();
   const gates = gatesOf(parts.entrypoints, options.heartbeatTimeoutMs);
   let manager: Manager | undefined;
   /** Why the run ends although nobody has stopped it. */
@@ -76,8 +81,19 @@ export async function work(parts: WorkParts): Promise<void> {
       manager?.stop();
     },
     fleet,
+    pulse,
     logger,
   });
+  const vitals: Vitals = {
+    queueManagerId,
+    pulses,
+    get listening() {
+      return jobs === undefined ? null : listener.listening;
+    },
+    get runningJobs() {
+      return runningJobs;
+    },
+  };
   try {
     if (stopped()) return;
     const slow = await new SchemaStore(driver, settings).checkForWorker(parts.schedules);
@@ -92,15 +108,24 @@ export async function work(parts: WorkParts): Promise<void> {
       const keepLeases = (leaseMs: number) =>
         keeper.keep("schedules", leaseMs, statements.get("heartbeat_fires"));
       const { schedules } = parts;
-      managers.push(
-        new ScheduleManager({ schedules, store, keepLeases, logger, resources, options }),
-      );
+      const pulse = new Pulse();
+      pulses.set("schedules", pulse);
+      managers.push(watched(
+        new ScheduleManager({ schedules, store, keepLeases, pulse, logger, resources, options }),
+        pulse,
+      ));
     }
     if (parts.entrypoints.size > 0) {
       await listener.start();
       jobs = new QueueManager({
         queueManagerId,
-        entrypoints: noting(parts.entrypoints, aggregator),
+        entrypoints: noting(parts.entrypoints, {
+          begin: () => void runningJobs++,
+          end: () => {
+            runningJobs--;
+            aggregator.note();
+          },
+        }),
         queue,
         listener,
         fleet,
@@ -108,14 +133,16 @@ export async function work(parts: WorkParts): Promise<void> {
         transactions: driver.transactions,
         keepLeases: (leaseMs) =>
           keeper.keep("jobs", leaseMs, statements.get("keep_leases"), [queueManagerId]),
+        pulse,
         logger,
         resources,
         options: withinTransactions(parts),
       });
-      managers.push(jobs);
+      pulses.set("jobs", pulse);
+      managers.push(watched(jobs, pulse));
     }
     manager = together(managers, options.mode);
-    parts.onManager(manager);
+    parts.onManager(manager, vitals);
     if (stopped()) manager.stop();
     const names = [
       ...parts.entrypoints.keys(),
@@ -147,18 +174,31 @@ function withinTransactions(
   return { ...options, maxConcurrentTasks: most };
 }
 
-/** Entrypoints whose handlers tell the aggregator that a job has run. */
+/** A manager whose pulse is of interest while it runs: a drain runs one after another. */
+function watched(manager: Manager, pulse: Pulse): Manager {
+  return {
+    run() {
+      pulse.beat();
+      return manager.run().finally(() => pulse.rest(Infinity));
+    },
+    stop: () => manager.stop(),
+    hurry: () => manager.hurry(),
+  };
+}
+
+/** Entrypoints whose handlers tell when one of them begins and ends. */
 function noting(
   entrypoints: ReadonlyMap<string, Entrypoint>,
-  aggregator: Aggregator,
+  { begin, end }: { begin: () => void; end: () => void },
 ): Map<string, Entrypoint> {
   return new Map(Array.from(entrypoints, ([name, entrypoint]) => [name, {
     ...entrypoint,
     async handler(job, context) {
+      begin();
       try {
         await entrypoint.handler(job, context);
       } finally {
-        aggregator.note();
+        end();
       }
     },
   }]));
