@@ -28,11 +28,8 @@ export {
   type PostgresJsClient,
   type PostgresJsOptions,
 } from "./src/drivers/postgres_js.ts";
-export {
-  openWorkerDriver,
-  WorkerDriver,
-  type WorkerDriverOptions,
-} from "./src/drivers/worker_driver.ts";
+export { openWorkerDriver, WorkerDriver } from "./src/drivers/worker_driver.ts";
+export type { WorkerDriverOptions } from "./src/drivers/worker_driver_options.ts";
 export { hostOptions, normalizeDsn, type NormalizeDsnOptions, redactDsn } from "./src/dsn.ts";
 export type { MissedFires } from "./src/cron.ts";
 export type { Duration } from "./src/duration.ts";

@@ -85,6 +85,11 @@ export interface Transactions<Transaction = unknown> {
  * the client calls a transaction: handlers of transactional entrypoints get one.
  */
 export interface Driver<Transaction = unknown> extends Executor {
+  /**
+   * Whether it does not listen, as behind a pooler that gives sessions away: its users poll, and `listen()` rejects.
+   * Left out where it does listen.
+   */
+  readonly polls?: boolean;
   /** Listens to a channel until the subscription is closed, also across lost connections. */
   listen(channel: string, listener: ChannelListener): Promise<Subscription>;
   /**

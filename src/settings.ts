@@ -1,3 +1,4 @@
+import { environmentOf } from "./environment.ts";
 import { knownOptions, oneOf, shown } from "./validate.ts";
 
 /** Which tables survive a crash of the database server. See {@linkcode SettingsOptions.durability}. */
@@ -126,7 +127,9 @@ const MAX_NAME_LENGTH = 35;
  */
 export function resolveSettings(
   options: SettingsOptions = {},
-  environment: Readonly<Record<string, string | undefined>> = processEnvironment(),
+  environment: Readonly<Record<string, string | undefined>> = environmentOf(
+    Object.values(ENVIRONMENT).flat(),
+  ),
 ): Settings {
   knownOptions("settings", options, Object.keys(ENVIRONMENT));
   const given = (key: keyof SettingsOptions): string | undefined =>
@@ -174,18 +177,4 @@ function identifier(name: string, value: string): string {
     );
   }
   return value;
-}
-
-/** The environment of the process, or nothing where there is none or it may not be read. */
-function processEnvironment(): Readonly<Record<string, string | undefined>> {
-  const { process } = globalThis as {
-    process?: { env?: Readonly<Record<string, string | undefined>> };
-  };
-  const environment: Record<string, string | undefined> = {};
-  try {
-    for (const name of Object.values(ENVIRONMENT).flat()) environment[name] = process?.env?.[name];
-  } catch {
-    // Deno without --allow-env: the defaults then count.
-  }
-  return environment;
 }

@@ -16,6 +16,7 @@ const WORDS = [
   "dsn",
   "dsn_parameters",
   "duration",
+  "environment",
   "errors",
   "event",
   "job",

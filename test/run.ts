@@ -62,16 +62,40 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 
   const database = await openDatabase();
+  let pooler: Pooler | undefined;
   try {
     const version = await serverVersion(database.dsn);
     console.error(`Testing on PostgreSQL ${version} (${database.kind}) with ${runner.title}`);
-    return await run(runner, database.dsn);
+    pooler = await openPooler(database.dsn);
+    return await run(runner, { PGQ_TEST_DSN: database.dsn, ...pooler?.env });
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
     return 1;
   } finally {
+    await pooler?.close();
     await database.close();
   }
+}
+
+/** A pooler in front of the database, as `test/pgbouncer/run.ts` asks for it. */
+interface Pooler {
+  readonly env: Readonly<Record<string, string>>;
+  close(): Promise<void>;
+}
+
+async function openPooler(dsn: string): Promise<Pooler | undefined> {
+  const listen = process.env.PGQ_TEST_POOLER;
+  if (!listen) return undefined;
+  const { findPgBouncer, startPgBouncer } = await import("./pgbouncer/pgbouncer.ts");
+  const program = findPgBouncer();
+  if (program === undefined) throw new Error("Cannot test as there is no PgBouncer");
+  const { dsn: pooled, plainDsn, close } = await startPgBouncer(program, dsn);
+  const env = {
+    PGQ_TEST_POOLED_DSN: pooled,
+    PGQ_TEST_PLAIN_POOLED_DSN: plainDsn,
+    PGQUEUER_LISTEN_DSN: listen === "direct" ? dsn : listen,
+  };
+  return { env, close };
 }
 
 function runnerOf(runtime: string, args: readonly string[]): Runner | undefined {
@@ -121,7 +145,7 @@ function versionOf(command: string, name: string): string {
 }
 
 /** Runs the runner to its end. Returns its exit code, as a shell would for a signal. */
-function run({ command, args }: Runner, dsn: string): Promise<number> {
+function run({ command, args }: Runner, env: Readonly<Record<string, string>>): Promise<number> {
   if (interrupted !== undefined) return Promise.resolve(128 + constants.signals[interrupted]);
 
   return new Promise((resolve, reject) => {
@@ -129,7 +153,7 @@ function run({ command, args }: Runner, dsn: string): Promise<number> {
     const isGroup = process.platform !== "win32";
     const child = spawn(command, args, {
       cwd: ROOT,
-      env: { ...process.env, PGQ_TEST_DSN: dsn },
+      env: { ...process.env, ...env },
       stdio: ["ignore", "inherit", "inherit"],
       detached: isGroup,
     });

@@ -68,6 +68,11 @@ export const GLOBAL_FLAGS: readonly Flag[] = [
       "(default: PGQUEUER_DSN, PGDSN, DATABASE_URL, or PGHOST and its like)",
   },
   {
+    flags: "--listen-dsn <dsn>",
+    summary: "the same past a pooler, for LISTEN only, or none to poll (default: " +
+      "PGQUEUER_LISTEN_DSN, else as above)",
+  },
+  {
     flags: "--prefix <text>",
     summary: "put in front of the names of all tables (default: PGQUEUER_PREFIX)",
   },

@@ -77,6 +77,24 @@ function normalized(
   }
 }
 
+/**
+ * Where to listen, if not there: past a pooler, or `null` for nowhere. `undefined` where nobody says so.
+ *
+ * @throws {UsageError} If `--listen-dsn` is neither a DSN nor `none`.
+ * @throws {CliError} If the variable is neither.
+ */
+export function chooseListenDsn(
+  flags: Input["flags"],
+  env: Surroundings["env"],
+): ChosenDsn | null | undefined {
+  const given = flags.listenDsn === undefined ? env.PGQUEUER_LISTEN_DSN : String(flags.listenDsn);
+  if (flags.listenDsn === undefined && !given) return undefined;
+  if (/^none$/i.test(given!)) return null;
+  return flags.listenDsn === undefined
+    ? normalized(given!, "PGQUEUER_LISTEN_DSN", CliError)
+    : normalized(given!, "--listen-dsn", UsageError);
+}
+
 /** The same, where a database must be named. */
 export function requireDsn(flags: Input["flags"], env: Surroundings["env"]): ChosenDsn {
   const chosen = chooseDsn(flags, env);
@@ -137,10 +155,12 @@ export async function withDatabase<T>(
 ): Promise<T> {
   const settings = chooseSettings(flags, env, more);
   const { dsn, dropped } = requireDsn(flags, env);
-  for (const line of dropped) say(line);
+  const listen = chooseListenDsn(flags, env);
+  for (const line of [...dropped, ...listen?.dropped ?? []]) say(line);
 
   const driver = await openWorkerDriver(dsn, {
     maxConnections: 1,
+    listenDsn: listen === undefined ? dsn : listen?.dsn ?? null,
     statementTimeout: STATEMENT_TIMEOUT_MS,
     applicationName: env.PGQUEUER_APPLICATION_NAME || "pgq",
     logger: createLog("warning", say),

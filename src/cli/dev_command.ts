@@ -37,9 +37,10 @@ Example:
   async run(input, surroundings) {
     const { flags } = input;
     const { cwd, say } = surroundings;
-    if (flags.pgDsn !== undefined) {
+    const dsnFlag = ["pgDsn", "listenDsn"].find((name) => flags[name] !== undefined);
+    if (dsnFlag !== undefined) {
       throw new UsageError(
-        'Cannot use "--pg-dsn" as pgq dev starts a PostgreSQL of its own: use pgq run',
+        `Cannot use "${flagOf(dsnFlag)}" as pgq dev starts a PostgreSQL of its own: use pgq run`,
       );
     }
     const { logLevel = "info" } = readRunFlags(flags);
@@ -60,6 +61,7 @@ Example:
             ...surroundings.env,
             PGQUEUER_DSN: server.dsn,
             DATABASE_URL: server.dsn,
+            PGQUEUER_LISTEN_DSN: undefined,
           }));
       }
     } finally {

@@ -3,7 +3,7 @@ import { redactDsn } from "../dsn.ts";
 import { runWorker } from "../run_worker.ts";
 import type { FactoryContext } from "../worker_factory.ts";
 import { type Command, type Flag, type Input, type Surroundings, UsageError } from "./command.ts";
-import { chooseDsn, chooseSettings } from "./connection.ts";
+import { chooseDsn, chooseListenDsn, chooseSettings } from "./connection.ts";
 import { hidePasswords } from "./explain_error.ts";
 import { loadFactory } from "./factory.ts";
 import { parseFactoryReference } from "./factory_reference.ts";
@@ -208,9 +208,13 @@ function prepare(
       set(name, chosen.dsn, flags.pgDsn !== undefined);
     }
   }
+  const listen = chooseListenDsn(flags, env);
+  // openWorkerDriver() looks there.
+  if (flags.listenDsn !== undefined) set("PGQUEUER_LISTEN_DSN", listen?.dsn ?? "none", true);
   if (flags.prefix !== undefined) set("PGQUEUER_PREFIX", settings.prefix, true);
   if (flags.schema !== undefined) set("PGQUEUER_SCHEMA", settings.schema ?? "", true);
-  return { settings, dsn: chosen?.dsn, dropped: chosen?.dropped ?? [] };
+  const dropped = [...chosen?.dropped ?? [], ...listen?.dropped ?? []];
+  return { settings, dsn: chosen?.dsn, dropped };
 }
 
 function stopWithStdin({ env }: Surroundings, signals: StopSignals): void {

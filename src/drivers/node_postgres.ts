@@ -29,11 +29,11 @@ const OWN_CLIENTS = 3;
 export interface NodePostgresOptions {
   /**
    * Makes the client for LISTEN, not yet connected. Needed where the pool goes through a pooler in transaction mode, which
-   * loses LISTEN: give it the address of the server itself.
+   * loses LISTEN: give it the address of the server itself. `null`: it does not listen, and workers poll.
    *
    * @default one like those of the pool, apart from the pool
    */
-  listenClient?: () => NodePostgresClient;
+  listenClient?: (() => NodePostgresClient) | null | undefined;
   /**
    * Longest wait for a connection and the answer to a statement. After it the connection is thought dead (a half-open
    * socket gives no error) and is closed. Keep it below `heartbeatTimeout`.
@@ -110,7 +110,7 @@ class NodePostgresDriver implements Driver {
   readonly #prepare: boolean;
   readonly #timeoutMs: number;
   readonly #logger: Logger;
-  readonly #listenClient: () => NodePostgresClient;
+  readonly #listenClient: (() => NodePostgresClient) | null;
   /** Names of prepared statements. */
   readonly #names = new Map<string, string>();
   readonly #onError: (error: Error) => void;
@@ -120,7 +120,9 @@ class NodePostgresDriver implements Driver {
     this.#prepare = options.prepare ?? true;
     this.#timeoutMs = toMs("statementTimeout", options.statementTimeout ?? { seconds: 15 });
     this.#logger = options.logger ?? silentLogger;
-    this.#listenClient = options.listenClient ?? (() => clientOf(pool));
+    this.#listenClient = options.listenClient === undefined
+      ? () => clientOf(pool)
+      : options.listenClient;
     this.#onError = (error) => this.#logger.debug(`The pool has lost a connection: ${error}`);
     pool.on("error", this.#onError);
     this.transactions = new NodePostgresTransactions(
@@ -159,8 +161,16 @@ class NodePostgresDriver implements Driver {
     await this.#lend((send) => send({ text }));
   }
 
-  listen(channel: string, listener: ChannelListener): Promise<Subscription> {
-    return listenWith(this.#listenClient, channel, listener, {
+  /** Whether it does not listen: `listenClient` is `null`. */
+  get polls(): boolean {
+    return this.#listenClient === null;
+  }
+
+  async listen(channel: string, listener: ChannelListener): Promise<Subscription> {
+    if (this.#listenClient === null) {
+      throw new Error('Cannot listen as there must be a client for it: "listenClient" is null');
+    }
+    return await listenWith(this.#listenClient, channel, listener, {
       timeoutMs: this.#timeoutMs,
       logger: this.#logger,
     });

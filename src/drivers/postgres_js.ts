@@ -54,6 +54,13 @@ export interface PostgresJsOptions {
    * @default {10}
    */
   maxTransactions?: number;
+  /**
+   * A client for LISTEN, if `client` goes through a pooler in transaction mode, which loses LISTEN: one of the server itself.
+   * The caller closes it too. `null`: it does not listen, and workers poll.
+   *
+   * @default `client`
+   */
+  listenClient?: Pick<PostgresJsClient, "listen"> | null | undefined;
 }
 
 /**
@@ -68,8 +75,8 @@ export interface PostgresJsOptions {
  * await queries.enqueue("send_welcome", new TextEncoder().encode("42"));
  * ```
  *
- * @param client What `postgres(dsn)` gave.
- * @param options How many connections handlers may have.
+ * @param client What `postgres(dsn)` gave. Behind a pooler in transaction mode with `prepare: false`.
+ * @param options How to listen, and how many connections handlers may have.
  * @returns A driver for {@linkcode Queries} and {@linkcode PgQueuer}.
  * @throws {TypeError} If `client` is no postgres.js client, or an option is unknown.
  * @throws {RangeError} If an option is out of range.
@@ -85,7 +92,8 @@ export function fromPostgresJs<Transaction>(
       }`,
     );
   }
-  knownOptions("options", options, ["maxTransactions"]);
+  knownOptions("options", options, ["listenClient", "maxTransactions"]);
+  const { listenClient = client } = options;
   const transactions = new PostgresJsTransactions(
     (onclose) =>
       postgres({ ...client.options, max: 1, idle_timeout: IDLE_S, max_lifetime: null, onclose }),
@@ -94,6 +102,7 @@ export function fromPostgresJs<Transaction>(
   );
   return {
     ...executorOf(client),
+    polls: listenClient === null,
     // What a client like it gives.
     transactions: transactions as unknown as Transactions<Transaction>,
     transaction: (work) =>
@@ -105,7 +114,10 @@ export function fromPostgresJs<Transaction>(
       await client.unsafe(text);
     },
     async listen(channel: string, listener: ChannelListener): Promise<Subscription> {
-      const { unlisten } = await client.listen(
+      if (listenClient === null) {
+        throw new Error('Cannot listen as there must be a client for it: "listenClient" is null');
+      }
+      const { unlisten } = await listenClient.listen(
         channel,
         (payload) => listener.onPayload(payload),
         () => listener.onListening(),

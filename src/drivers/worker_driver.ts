@@ -1,5 +1,5 @@
 import postgres, { type Sql, type TransactionSql } from "postgres";
-import { hostOptions, normalizeDsn } from "../dsn.ts";
+import { hostOptions } from "../dsn.ts";
 import type {
   ChannelListener,
   Driver,
@@ -9,59 +9,19 @@ import type {
   Subscription,
   Transactions,
 } from "../driver.ts";
-import { type Duration, toMs } from "../duration.ts";
-import { type Logger, silentLogger } from "../logger.ts";
 import { statements } from "../sql/generated.ts";
-import { integerAtLeast, knownOptions } from "../validate.ts";
-import { inTransaction, isConnectionLost } from "./postgres_js_connection.ts";
+import { inTransaction, isConnectionLost, withoutItsStatement } from "./postgres_js_connection.ts";
 import { IDLE_S, PostgresJsTransactions } from "./postgres_js_transactions.ts";
+import {
+  type ResolvedDriverOptions,
+  resolveDriverOptions,
+  type WorkerDriverOptions,
+} from "./worker_driver_options.ts";
 
 /** Seconds that statements get which run on other connections of a client that is replaced, as it has lost one. */
 const RETIRED_S = 2;
 /** How long to wait before the next try, if there was no other connection to be had. */
 const REPLACE_PAUSE_MS = 1_000;
-
-/** Options for {@linkcode openWorkerDriver}. */
-export interface WorkerDriverOptions {
-  /**
-   * Most connections for statements. One claims while another acknowledges and a third renews leases, so more than three
-   * are never in use. Listening has one of its own beside them.
-   *
-   * @default {3}
-   */
-  maxConnections?: number;
-  /**
-   * Most connections for handlers of transactional entrypoints, each of which has one to itself while it runs. They are
-   * opened when they are needed, beside the others. A worker with such an entrypoint runs no more handlers at the same
-   * time, whatever its `maxConcurrentTasks`, so that none waits for a connection.
-   *
-   * @default {10}
-   */
-  maxTransactions?: number;
-  /** Longest wait for a connection to be made. @default {{ seconds: 10 }} */
-  connectTimeout?: Duration;
-  /**
-   * Longest wait for the answer to a statement. After it the connections are thought dead (a half-open socket gives no
-   * error) and are replaced. Keep it below `heartbeatTimeout`, so that a worker finds out before it loses its jobs.
-   *
-   * @default {{ seconds: 15 }}
-   */
-  statementTimeout?: Duration;
-  /** Name that `pg_stat_activity` shows. @default {"pgqueuer"} */
-  applicationName?: string;
-  /** Is told when connections are replaced and which parameters of the DSN were dropped. @default nobody */
-  logger?: Logger;
-}
-
-interface Resolved {
-  readonly dsn: string;
-  readonly maxConnections: number;
-  readonly maxTransactions: number;
-  readonly connectTimeoutMs: number;
-  readonly statementTimeoutMs: number;
-  readonly applicationName: string;
-  readonly logger: Logger;
-}
 
 /**
  * Opens the long-lived connections of a worker. A worker must not share a request pool: LISTEN belongs to one session,
@@ -84,27 +44,7 @@ export async function openWorkerDriver(
   dsn: string | undefined,
   options: WorkerDriverOptions = {},
 ): Promise<WorkerDriver> {
-  knownOptions("options", options, [
-    "maxConnections",
-    "maxTransactions",
-    "connectTimeout",
-    "statementTimeout",
-    "applicationName",
-    "logger",
-  ]);
-  const logger = options.logger ?? silentLogger;
-  const driver = new WorkerDriver({
-    dsn: normalizeDsn(dsn as string, {
-      onDropped: (parameter, reason) =>
-        logger.warn(`Ignoring "${parameter}" of the DSN: ${reason}`),
-    }),
-    maxConnections: integerAtLeast("maxConnections", options.maxConnections ?? 3, 1),
-    maxTransactions: integerAtLeast("maxTransactions", options.maxTransactions ?? 10, 1),
-    connectTimeoutMs: toMs("connectTimeout", options.connectTimeout ?? { seconds: 10 }),
-    statementTimeoutMs: toMs("statementTimeout", options.statementTimeout ?? { seconds: 15 }),
-    applicationName: options.applicationName ?? "pgqueuer",
-    logger,
-  });
+  const driver = new WorkerDriver(resolveDriverOptions(dsn, options));
   try {
     await driver.query(statements.ping, []);
     return driver;
@@ -118,7 +58,7 @@ export async function openWorkerDriver(
 export class WorkerDriver implements Driver<TransactionSql>, AsyncDisposable {
   /** For handlers of transactional entrypoints. */
   readonly transactions: Transactions<TransactionSql>;
-  readonly #options: Resolved;
+  readonly #options: ResolvedDriverOptions;
   readonly #transactions: PostgresJsTransactions;
   /** Replaced as a whole when a statement gets no answer. */
   #client: Sql;
@@ -131,7 +71,7 @@ export class WorkerDriver implements Driver<TransactionSql>, AsyncDisposable {
   #closed = false;
 
   /** @internal */
-  constructor(options: Resolved) {
+  constructor(options: ResolvedDriverOptions) {
     this.#options = options;
     this.#client = this.#connect(options.maxConnections);
     this.transactions = this.#transactions = new PostgresJsTransactions(
@@ -140,6 +80,11 @@ export class WorkerDriver implements Driver<TransactionSql>, AsyncDisposable {
       options.maxTransactions,
       options.statementTimeoutMs,
     );
+  }
+
+  /** Whether it does not listen: `listenDsn` is `null`. */
+  get polls(): boolean {
+    return this.#options.listenDsn === null;
   }
 
   /** Runs one statement, prepared once per connection. */
@@ -175,7 +120,7 @@ export class WorkerDriver implements Driver<TransactionSql>, AsyncDisposable {
       return Array.from(await Promise.race([answer, late])) as Row[];
     } catch (error) {
       if (isConnectionLost(error)) this.#spoiled = client;
-      throw error;
+      throw withoutItsStatement(error) ?? error;
     } finally {
       clearTimeout(timer);
       if (this.#spoiled === client) void this.#replace(client);
@@ -189,7 +134,13 @@ export class WorkerDriver implements Driver<TransactionSql>, AsyncDisposable {
 
   /** Listens on a connection of its own, so that closing the subscription closes the connection, dead or alive. */
   async listen(channel: string, listener: ChannelListener): Promise<Subscription> {
-    const client = this.#connect(1);
+    const { listenDsn } = this.#options;
+    if (listenDsn === null) {
+      throw new Error(
+        'Cannot listen as there must be a connection for it: current value of "listenDsn" (PGQUEUER_LISTEN_DSN) is none',
+      );
+    }
+    const client = this.#connect(1, {}, listenDsn);
     const close = (): Promise<void> => client.end({ timeout: 0 });
     try {
       await client.listen(
@@ -234,8 +185,11 @@ export class WorkerDriver implements Driver<TransactionSql>, AsyncDisposable {
     return this.close();
   }
 
-  #connect(max: number, options: Parameters<typeof postgres>[1] = {}): Sql {
-    const { dsn } = this.#options;
+  #connect(
+    max: number,
+    options: Parameters<typeof postgres>[1] = {},
+    dsn: string = this.#options.dsn,
+  ): Sql {
     return postgres(dsn, {
       ...hostOptions(dsn),
       // As libpq and asyncpg do: TLS where the server has it, so that one DSN serves both languages.

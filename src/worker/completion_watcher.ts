@@ -219,7 +219,7 @@ export class CompletionWatcher implements AsyncDisposable {
     while (this.#waiters.size > 0 && !this.#closed) {
       try {
         // Before the look, so that a job which ends after the look is heard of.
-        this.#subscription ??= await this.#subscribe();
+        if (!this.#driver.polls) this.#subscription ??= await this.#subscribe();
         // What comes from here on is a reason to look again: nothing is lost between a look and the wait after it.
         this.#wake.clear();
         // Those who come while the query is under way are not judged by it: their jobs may be younger than its snapshot.

@@ -10,6 +10,10 @@ import { Wake } from "./wake.ts";
 /** How long our own health check may be under way before we think that we are deaf. */
 const ECHO_TIMEOUT_MS = 5_000;
 
+/** Why it may be so every time. */
+const POOLER =
+  '. A pooler in transaction mode, such as PgBouncer, loses LISTEN: if the DSN leads through one, give openWorkerDriver() the server itself as "listenDsn" (PGQUEUER_LISTEN_DSN), or none to poll only';
+
 /** What the listener needs of its surroundings. */
 export interface ListenerParts {
   readonly driver: Driver;
@@ -61,6 +65,8 @@ export class Listener {
 
   /** Begins to listen. Rejects if that is not possible now; later losses are mended in silence. */
   async start(): Promise<void> {
+    const { driver, logger } = this.#parts;
+    if (driver.polls) return logger.info("Does not listen, as its driver polls only");
     await this.#subscribe();
     // The first claim looks at the queue anyway.
     this.#wake.clear();
@@ -99,13 +105,15 @@ export class Listener {
 
   /** Gives a health check to send on the channel, and expects to hear it. `null` while one is under way. */
   healthCheck(): string | null {
-    if (this.#echo || this.#renewing || this.#closed) return null;
+    if (this.#parts.driver.polls || this.#echo || this.#renewing || this.#closed) return null;
     const id = crypto.randomUUID();
     const timer = setTimeout(() => {
       this.#echo = undefined;
+      this.#parts.logger.warn(
+        `Heard nothing of our own health check: listening anew${this.#deaf ? POOLER : ""}`,
+      );
       this.#hears = false;
       this.#deaf = true;
-      this.#parts.logger.warn("Heard nothing of our own health check: listening anew");
       this.#parts.onFailure?.(
         new Error(
           `Cannot go on listening as our own health check must be heard within ${ECHO_TIMEOUT_MS} ms`,

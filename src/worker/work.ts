@@ -88,7 +88,7 @@ export async function work(parts: WorkParts): Promise<void> {
     queueManagerId,
     pulses,
     get listening() {
-      return jobs === undefined ? null : listener.listening;
+      return jobs === undefined || driver.polls ? null : listener.listening;
     },
     get runningJobs() {
       return runningJobs;

@@ -19,6 +19,11 @@ export function testDsn(): string {
   );
 }
 
+/** Where producers and workers of a test connect: through a pooler where `test/pgbouncer/run.ts` has put one. */
+function dsnOfParticipants(): string {
+  return process.env["PGQ_TEST_POOLED_DSN"] || testDsn();
+}
+
 /** One row of the log. */
 export interface LogRow {
   job_id: number;
@@ -61,10 +66,12 @@ export interface TestQueue {
 }
 
 /** Makes an installed queue. */
-export async function openTestQueue(dsn: string = testDsn()): Promise<TestQueue> {
+export async function openTestQueue(given?: string): Promise<TestQueue> {
+  const dsn = given ?? dsnOfParticipants();
   const id = randomBytes(4).toString("hex");
   const names = { schema: `test_${id}`, prefix: `t${id}_` };
-  const sql = postgres(dsn, { max: 10, onnotice: () => {} });
+  // What looks on and disturbs does so past a pooler.
+  const sql = postgres(given ?? testDsn(), { max: 10, onnotice: () => {} });
   const queries = new Queries(fromPostgresJs(sql), names);
   await queries.install();
   const table = `${names.schema}.${names.prefix}pgqueuer`;
