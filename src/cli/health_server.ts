@@ -89,13 +89,29 @@ async function answer(
     return { code: 405, body: { error: "GET and HEAD only" } };
   }
   try {
-    const { problems, ...rest } = await health();
-    // The words of an error may hold anything.
-    const body = { ...rest, problems: problems.map(hidePasswords) };
-    return { code: body[asked] ? 200 : 503, body };
+    const found = await health();
+    return { code: found[asked] ? 200 : 503, body: bodyOf(found) };
   } catch (error) {
     return { code: 500, body: { error: hidePasswords(String(error)) } };
   }
+}
+
+/** With the names that all JSON of the command line has. */
+function bodyOf(health: WorkerHealth): object {
+  const { state, live, ready, problems, connected, listening, entrypoints } = health;
+  return {
+    state,
+    live,
+    ready,
+    // The words of an error may hold anything.
+    problems: problems.map(hidePasswords),
+    connected,
+    listening,
+    running_jobs: health.runningJobs,
+    last_claim_at: health.lastClaimAt,
+    queue_manager_id: health.queueManagerId,
+    entrypoints,
+  };
 }
 
 /** In the words of our messages. */
@@ -108,7 +124,7 @@ function refusal(error: Error, { port, host }: HealthAddress): string {
   if (code === "EACCES" || code === "EPERM") {
     return `${what} this user may not open it: give a --health-port above 1023`;
   }
-  if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND" || code === "EAI_AGAIN") {
+  if (["EADDRNOTAVAIL", "EAI_AGAIN", "EINVAL", "ENOTFOUND"].includes(String(code))) {
     return `${what} the host is none of this machine: give another --health-host`;
   }
   return `${what} the system refuses: ${error.message}`;

@@ -21,8 +21,8 @@ import { status } from "./status_command.ts";
 import { processTerminal } from "./terminal.ts";
 import { packageVersion } from "./version.ts";
 
-/** In the order of the help. */
-const COMMANDS: readonly Command[] = [
+/** All commands, in the order of the help. */
+export const COMMANDS: readonly Command[] = [
   install,
   upgrade,
   uninstall,

@@ -1,7 +1,9 @@
 /** The roles of `pgq grants`, each used for its task and for what is not its task. */
+import { readFileSync } from "node:fs";
 import postgres from "postgres";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openWorkerDriver, PgQueuer, Queries, SchemaError } from "../../mod.ts";
+import { COMMANDS } from "../../src/cli/main.ts";
 import { aTerminal, callPgq, TEST_DSN, TestQueue } from "./fixtures/pgq.ts";
 
 const queue = new TestQueue();
@@ -350,4 +352,34 @@ test("pgq grants prints what is asked for, with the names that are asked for", a
     ["produce", "pgqueuer_produce"],
   ]);
   expect((await callPgq(["grants"], { env: {}, terminal: aTerminal() })).stdout).toBe(all);
+});
+
+describe("docs/permissions.md", () => {
+  const document = readFileSync(new URL("../../docs/permissions.md", import.meta.url), "utf8");
+  const table = [...document.matchAll(/^\| `pgq ([^`]+)`\s+\|(.*)\|$/gm)].map((
+    [, line, cells],
+  ) => ({
+    line: line!,
+    may: cells!.split("|").map((cell) => cell.trim() === "yes"),
+  }));
+
+  test("names every command that asks the database about jobs or changes tables", () => {
+    const named = table.map(({ line }) => line.split(" ")[0]!);
+    const others = ["upgrade", "uninstall", "grants", "sql", "run", "dev", "bench", "listen"];
+
+    expect([...new Set([...named, ...others])].sort())
+      .toEqual(COMMANDS.map(({ name }) => name).sort());
+  });
+
+  for (const { line, may } of table) {
+    test(`says who may run pgq ${line}`, async () => {
+      const found: boolean[] = [];
+      for (const task of TASKS) {
+        const { stderr } = await as(task, ...line.split(" "));
+        found.push(!/permission denied|must be owner|has no right/.test(stderr));
+      }
+
+      expect(found).toEqual(may);
+    });
+  }
 });

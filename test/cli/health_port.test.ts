@@ -75,9 +75,9 @@ describe("pgq run --health-port", () => {
         problems: [],
         connected: true,
         listening: true,
-        runningJobs: 0,
-        lastClaimAt: expect.stringMatching(/^\d{4}-.*Z$/),
-        queueManagerId: expect.stringMatching(/^[0-9a-f-]{36}$/),
+        running_jobs: 0,
+        last_claim_at: expect.stringMatching(/^\d{4}-.*Z$/),
+        queue_manager_id: expect.stringMatching(/^[0-9a-f-]{36}$/),
         entrypoints: ["echo"],
       });
 
@@ -106,7 +106,7 @@ describe("pgq run --health-port", () => {
     const { worker, origin, ask } = await start("slow", queue.env);
     await worker.waitFor("handler runs");
     const running = await untilCode(ask, "/readyz", 200);
-    expect(running.body.runningJobs).toBe(1);
+    expect(running.body.running_jobs).toBe(1);
 
     worker.signal("SIGTERM");
     const stopping = await untilCode(ask, "/readyz", 503);
@@ -114,7 +114,7 @@ describe("pgq run --health-port", () => {
     worker.signal("SIGTERM");
     const { code } = await worker.ended;
 
-    expect(stopping.body).toMatchObject({ state: "stopping", runningJobs: 1, connected: true });
+    expect(stopping.body).toMatchObject({ state: "stopping", running_jobs: 1, connected: true });
     expect(stopping.body.problems).toContain("it is stopping");
     expect(alive).toMatchObject({ code: 200, body: { live: true, ready: false } });
     expect(code).toBe(0);

@@ -60,19 +60,24 @@ test("a loop that waits for an answer for too long is stuck, and goes on after i
     await tx.unsafe(`LOCK TABLE ${queue.table}`);
     await release.promise;
   });
-  await until("the table is locked", async () => {
-    const [{ locks }] = await queue.sql`
-      select count(*)::int as locks from pg_locks where mode = 'AccessExclusiveLock'
-      and relation = ${queue.table}::regclass and granted` as unknown as [{ locks: number }];
-    return locks > 0;
-  });
-  await queue.sql.notify(`${queue.names.prefix}ch_pgqueuer`, JSON.stringify(inserted(queue)));
-  const stuck = await until("its loop is stuck", async () => {
-    const health = await pgq.health({ stuckAfter: 100 });
-    return health.live ? undefined : health;
-  });
-  const patient = await pgq.health();
-  release.resolve();
+  let stuck: WorkerHealth;
+  let patient: WorkerHealth;
+  try {
+    await until("the table is locked", async () => {
+      const [{ locks }] = await queue.sql`
+        select count(*)::int as locks from pg_locks where mode = 'AccessExclusiveLock'
+        and relation = ${queue.table}::regclass and granted` as unknown as [{ locks: number }];
+      return locks > 0;
+    });
+    await queue.sql.notify(`${queue.names.prefix}ch_pgqueuer`, JSON.stringify(inserted(queue)));
+    stuck = await until("its loop is stuck", async () => {
+      const health = await pgq.health({ stuckAfter: 100 });
+      return health.live ? undefined : health;
+    });
+    patient = await pgq.health();
+  } finally {
+    release.resolve();
+  }
   await locked;
   await until("it goes on", async () => (await pgq.health({ stuckAfter: 5_000 })).live);
   await pgq.stop();
