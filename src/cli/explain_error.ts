@@ -86,6 +86,15 @@ const BY_MESSAGE: readonly (readonly [RegExp, Explain])[] = [
   ],
 ];
 
+/** By the message of the server, or of a pooler in its place, where its code has several meanings. */
+const BY_SERVER_MESSAGE: readonly (readonly [RegExp, Explain])[] = [
+  [
+    /^(unrecognized configuration parameter|unsupported startup parameter)/,
+    (_, message) =>
+      `Cannot connect as the DSN has a parameter that is not known there (${message}): remove it`,
+  ],
+];
+
 /** Errors whose message already says action, state and fix. By name, as the package may be loaded twice. */
 const SELF_EXPLAINING = [
   "PgQueuerError",
@@ -110,7 +119,7 @@ export function explainKnownError(error: unknown): string | undefined {
     const code = String(each.code);
     // The server's own words may hold anything.
     const isFromServer = /^[0-9A-Z]{5}$/.test(code) && /\d/.test(code);
-    const explain = (isFromServer ? undefined : byMessage(message)) ??
+    const explain = byMessage(message, isFromServer ? BY_SERVER_MESSAGE : BY_MESSAGE) ??
       (Object.hasOwn(BY_CODE, code) ? BY_CODE[code] : undefined);
     if (explain !== undefined) return oneLine(explain(each, message));
   }
@@ -146,8 +155,8 @@ function* chainOf(error: unknown, depth = 0): Generator<ErrorFields> {
   yield* chainOf(fields.cause, depth + 1);
 }
 
-function byMessage(message: string): Explain | undefined {
-  return BY_MESSAGE.find(([pattern]) => pattern.test(message))?.[1];
+function byMessage(message: string, list: typeof BY_MESSAGE): Explain | undefined {
+  return list.find(([pattern]) => pattern.test(message))?.[1];
 }
 
 function placeOf({ address, port, message }: ErrorFields): string {

@@ -18,6 +18,8 @@ import {
   type WorkerDriverOptions,
 } from "./worker_driver_options.ts";
 
+/** What a first statement may take beside the connection. */
+const CONNECT_SLACK_MS = 2_000;
 /** Seconds that statements get which run on other connections of a client that is replaced, as it has lost one. */
 const RETIRED_S = 2;
 /** How long to wait before the next try, if there was no other connection to be had. */
@@ -44,13 +46,29 @@ export async function openWorkerDriver(
   dsn: string | undefined,
   options: WorkerDriverOptions = {},
 ): Promise<WorkerDriver> {
-  const driver = new WorkerDriver(resolveDriverOptions(dsn, options));
+  const resolved = resolveDriverOptions(dsn, options);
+  const driver = new WorkerDriver(resolved);
+  // The client tries for ever where something else than PostgreSQL takes the connection and closes it.
+  const hosts = resolved.dsn.split("?")[0]!.split(",").length;
+  const longestMs = hosts * resolved.connectTimeoutMs + CONNECT_SLACK_MS;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(
+        new Error(
+          `Cannot connect as PostgreSQL must answer within ${longestMs} ms: check host and port of the DSN`,
+        ),
+      );
+    }, longestMs);
+  });
   try {
-    await driver.query(statements.ping, []);
+    await Promise.race([driver.query(statements.ping, []), late]);
     return driver;
   } catch (error) {
-    await driver.close();
+    await driver.abandon();
     throw error;
+  } finally {
+    clearTimeout(timer);
   }
 }
 
@@ -168,11 +186,23 @@ export class WorkerDriver implements Driver<TransactionSql>, AsyncDisposable {
 
   /** Closes the connections for statements after what runs on them, but at the latest after five seconds, the others at once. */
   async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
     // The end of a client that has lost a connection would never come by itself, and its successor may never get one.
     const connected = this.#client !== this.#spoiled && this.#spare === undefined;
-    const timeout = connected ? 5 : 0;
+    await this.#end(connected ? 5 : 0);
+  }
+
+  /**
+   * Closes a driver that has never reached the database: there is nothing to wait for.
+   *
+   * @internal
+   */
+  async abandon(): Promise<void> {
+    await this.#end(0);
+  }
+
+  async #end(timeout: number): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
     await Promise.all([
       this.#client.end({ timeout }),
       this.#spare?.end({ timeout: 0 }),

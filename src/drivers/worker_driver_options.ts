@@ -23,7 +23,7 @@ export interface WorkerDriverOptions {
    * @default {10}
    */
   maxTransactions?: number;
-  /** Longest wait for a connection to be made. @default {{ seconds: 10 }} */
+  /** Longest wait for a connection to be made. @default `connect_timeout` of `dsn`, else {{ seconds: 10 }} */
   connectTimeout?: Duration;
   /**
    * Longest wait for the answer to a statement. After it the connections are thought dead (a half-open socket gives no
@@ -91,11 +91,16 @@ export function resolveDriverOptions(
     listenDsn: listenDsn === undefined ? main : listenDsn && normalized(listenDsn, "listenDsn"),
     maxConnections: integerAtLeast("maxConnections", options.maxConnections ?? 3, 1),
     maxTransactions: integerAtLeast("maxTransactions", options.maxTransactions ?? 10, 1),
-    connectTimeoutMs: toMs("connectTimeout", options.connectTimeout ?? { seconds: 10 }),
+    connectTimeoutMs: toMs("connectTimeout", options.connectTimeout ?? connectTimeoutOf(main)),
     statementTimeoutMs: toMs("statementTimeout", options.statementTimeout ?? { seconds: 15 }),
     applicationName: options.applicationName ?? "pgqueuer",
     logger,
   };
+}
+
+/** In seconds. `0` is no limit there: a worker must find out all the same. */
+function connectTimeoutOf(dsn: string): Duration {
+  return { seconds: Number(/[?&]connect_timeout=([\d.]+)/.exec(dsn)?.[1]) || 10 };
 }
 
 /** Where to listen, as far as that is given: by the option or by the environment. */

@@ -25,6 +25,11 @@ describe("explainKnownError() gives one line with the fix for", () => {
       ),
       "at [::1]:5432 as the connection is refused",
     ],
+    [
+      "a parameter that a pooler does not know",
+      anError("unsupported startup parameter: search_path", { code: "08P01" }),
+      "as the DSN has a parameter that is not known there (unsupported startup parameter: search_path)",
+    ],
     ["a cause", new Error("no", { cause: anError("", refused) }), "127.0.0.1:5432"],
     [
       "a wrong password",

@@ -1,5 +1,5 @@
 /** The connections of a worker. */
-import { type AddressInfo, createServer } from "node:net";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { expect, test } from "vitest";
 import { openWorkerDriver } from "../../mod.ts";
 import { openTestQueue, until } from "../support/queue.ts";
@@ -56,4 +56,26 @@ test("a database that ends, and then answers no more, is soon given up", async (
   // A second connection is not waited for: who keeps leases has no five seconds for that.
   expect(performance.now() - begun).toBeLessThan(4_000);
   server.close();
+});
+
+test.each([
+  ["says nothing", () => {}],
+  ["closes each connection", (socket: Socket) => void socket.destroy()],
+  ["speaks HTTP", (socket: Socket) => void socket.end("HTTP/1.1 400 Bad Request\r\n\r\n")],
+])("a server that %s is given up after the connect_timeout of the DSN", async (_, onConnection) => {
+  const server = createServer((socket) => {
+    socket.on("error", () => {});
+    onConnection(socket);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as { port: number };
+
+  const opening = openWorkerDriver(
+    `postgresql://app:hunter2@127.0.0.1:${port}/shop?connect_timeout=1`,
+  );
+  const error = await opening.then(() => undefined, (error) => String(error));
+  server.close();
+
+  expect(error).toMatch(/CONNECT_TIMEOUT|Cannot connect as PostgreSQL must answer within 3000 ms/);
+  expect(error).not.toContain("hunter2");
 });

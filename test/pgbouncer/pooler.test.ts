@@ -1,5 +1,8 @@
 /** What a worker makes of a pooler in transaction mode. Skipped without one: `npm run test:pgbouncer` starts it. */
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import process from "node:process";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import pg from "pg";
 import postgres from "postgres";
@@ -12,9 +15,10 @@ import {
   PgQueuer,
 } from "../../mod.ts";
 import { withoutItsStatement } from "../../src/drivers/postgres_js_connection.ts";
-import { callPgq } from "../cli/fixtures/pgq.ts";
+import { callPgq, runPgq } from "../cli/fixtures/pgq.ts";
 import { bytes, openTestQueue, testDsn, type TestQueue, text, until } from "../support/queue.ts";
 
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const pooled = process.env["PGQ_TEST_POOLED_DSN"] ?? "";
 const plain = process.env["PGQ_TEST_PLAIN_POOLED_DSN"] ?? "";
 /** Longer than the tests take: what happens before it was not polled for. */
@@ -153,5 +157,30 @@ describe.skipIf(pooled === "")("behind a pooler in transaction mode", () => {
     expect(listed.stdout).toContain('"work"');
     expect(none).toMatchObject({ code: 1, stdout: "" });
     expect(none.stderr).toContain("Cannot listen as there must be a connection for it");
+  });
+
+  test("the example of docs/pgbouncer.md works", async () => {
+    const page = await readFile(join(ROOT, "docs", "pgbouncer.md"), "utf8");
+    const [, title, source] = /^```ts title="(.*)"\n([^]*?)^```$/m.exec(page)!;
+    // Inside the checkout, so that the package is found as it is in the project of a user.
+    const folder = join(ROOT, ".pgq", `pooler-${queue.names.prefix}`);
+    await mkdir(folder, { recursive: true });
+    await writeFile(join(folder, title!), source!);
+    await queue.clear();
+    const id = await queue.queries.enqueue("index_article", null);
+    const env = {
+      POOLED_URL: pooled,
+      DIRECT_URL: testDsn(),
+      PGQUEUER_SCHEMA: queue.names.schema,
+      PGQUEUER_PREFIX: queue.names.prefix,
+    };
+
+    const { code, stdout } = await runPgq(
+      ["run", `./${title}:main`, "--mode", "drain", "--log-level", "error"],
+      { env, cwd: folder },
+    );
+    await rm(folder, { recursive: true });
+
+    expect({ code, stdout }).toEqual({ code: 0, stdout: `${id}\n` });
   });
 });
