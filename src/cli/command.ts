@@ -43,6 +43,8 @@ export interface Surroundings {
   print(line: string): void;
   /** Writes a message to stderr. */
   say(line: string): void;
+  /** Aborts when nobody reads stdout any more: a command that goes on for ever ends. */
+  readonly readerGone?: AbortSignal | undefined;
   /** The terminal that shows stdout. `undefined` where it is a file or a pipe: no colours, no tables then. */
   readonly terminal?: Terminal | undefined;
 }

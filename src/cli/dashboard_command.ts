@@ -75,7 +75,7 @@ async function printStatistics(
 
   let wake = (): void => {};
   const end = (): void => wake();
-  const signals = new StopSignals({ stop: end, hurry: end });
+  const signals = new StopSignals({ stop: end, hurry: end }, { also: surroundings.readerGone });
   try {
     while (true) {
       await new Promise<void>((resolve) => {

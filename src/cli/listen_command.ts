@@ -39,7 +39,7 @@ Example:
         },
         onListening: () => say(`Listening to ${visible(channel)}`),
       });
-      const signals = new StopSignals({ stop: end, hurry: end });
+      const signals = new StopSignals({ stop: end, hurry: end }, { also: surroundings.readerGone });
       try {
         await ended;
         return 0;

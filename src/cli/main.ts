@@ -56,7 +56,8 @@ export const COMMANDS: readonly Command[] = [
  */
 export async function main(argv: readonly string[], entry: string): Promise<number> {
   // A reader such as `head` may have seen enough.
-  process.stdout.on("error", () => {});
+  const reader = new AbortController();
+  process.stdout.on("error", () => reader.abort());
   process.stderr.on("error", () => {});
   return await runCommandLine(argv, {
     env: process.env,
@@ -64,6 +65,7 @@ export async function main(argv: readonly string[], entry: string): Promise<numb
     entry,
     print: (line) => void process.stdout.write(`${line}\n`),
     say: (line) => void process.stderr.write(`${line}\n`),
+    readerGone: reader.signal,
     terminal: processTerminal(process.env),
   });
 }

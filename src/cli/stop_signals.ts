@@ -20,13 +20,21 @@ export class StopSignals {
   readonly #actions: StopSignalActions;
   readonly #signals: readonly NodeJS.Signals[];
   readonly #hurryMs: number;
+  readonly #also: AbortSignal | undefined;
   #count = 0;
   #exitCode = 0;
 
   constructor(
     actions: StopSignalActions,
-    options: { signals?: readonly NodeJS.Signals[]; hurryMs?: number } = {},
+    options: {
+      signals?: readonly NodeJS.Signals[];
+      hurryMs?: number;
+      /** Another reason to stop. */
+      also?: AbortSignal | undefined;
+    } = {},
   ) {
+    this.#also = options.also;
+    this.#also?.addEventListener("abort", this.#onAbort);
     this.#actions = actions;
     this.#signals = options.signals ?? ["SIGINT", "SIGTERM"];
     this.#hurryMs = options.hurryMs ?? HURRY_MS;
@@ -61,8 +69,11 @@ export class StopSignals {
 
   /** Leaves signals to the runtime again. */
   close(): void {
+    this.#also?.removeEventListener("abort", this.#onAbort);
     for (const signal of this.#signals) process.off(signal, this.#onSignal);
   }
+
+  readonly #onAbort = (): void => this.trigger("a reader that has gone");
 
   // Bun and Deno, too, call it with the name of the signal.
   readonly #onSignal = (signal: NodeJS.Signals): void => this.trigger(signal, signal);

@@ -238,6 +238,20 @@ describe("as a process", () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
   }, 60_000);
 
+  test.each([
+    ["listen", []],
+    ["dashboard", ["--interval", "0.05"]],
+  ])("pgq %s ends when its reader has gone", async (name, flags) => {
+    const process = new PgqProcess([name, ...flags], { env: queue.env });
+    const write = setInterval(() => void callPgq(["queue", "work"], { env: queue.env }), 100);
+
+    await process.closeStdoutAfter(name === "listen" ? "insert" : "CREATED");
+    const { code } = await process.ended;
+    clearInterval(write);
+
+    expect(code).toBe(0);
+  }, 60_000);
+
   test("Ctrl-C ends a command that waits for a lock, and its statement", async () => {
     let release = (): void => {};
     const locked = queue.sql.begin(async (tx) => {
