@@ -821,7 +821,7 @@ GRANT EXECUTE ON FUNCTION
     {enqueue_function}(text, text, bigint, interval, timestamptz, text, jsonb, text),
     {enqueue_function}(text, jsonb, bigint, interval, timestamptz, text, jsonb, text) TO {role};
 -- Only for onConflict "update_priority", which may raise the priority of any job:
--- GRANT UPDATE (priority, updated) ON {queue_table} TO {role};`,
+-- GRANT UPDATE (priority, updated), SELECT (updated) ON {queue_table} TO {role};`,
   grant_work: `-- Run a worker with schedules, whose handlers may enqueue; requeue and cancel jobs.
 GRANT USAGE ON SCHEMA {schema} TO {role};
 GRANT SELECT, INSERT, UPDATE, DELETE ON {queue_table}, {queue_table_log}, {statistics_table}, {schedules_table} TO {role};
