@@ -123,7 +123,9 @@ describe("the others, once the tables are there", () => {
     const { stdout } = await callPgq(["grants", "produce"], { env });
     await sql.unsafe(/^-- (GRANT UPDATE .*;)$/m.exec(stdout)![1]!);
     const id = await raise();
-    await sql.unsafe(`REVOKE UPDATE (priority, updated), SELECT (updated) ON ${table} FROM ${roleOf("produce")}`);
+    await sql.unsafe(
+      `REVOKE UPDATE (priority, updated), SELECT (updated) ON ${table} FROM ${roleOf("produce")}`,
+    );
     await driver.close();
 
     expect(id).toBeGreaterThan(0);
