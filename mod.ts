@@ -12,6 +12,7 @@ export type {
   Executor,
   OpenTransaction,
   Parameter,
+  Session,
   Subscription,
   TransactionEnd,
   Transactions,
@@ -28,6 +29,7 @@ export {
   type PostgresJsClient,
   type PostgresJsOptions,
 } from "./src/drivers/postgres_js.ts";
+export type { PostgresJsReservedClient } from "./src/drivers/postgres_js_connection.ts";
 export { openWorkerDriver, WorkerDriver } from "./src/drivers/worker_driver.ts";
 export type { WorkerDriverOptions } from "./src/drivers/worker_driver_options.ts";
 export { hostOptions, normalizeDsn, type NormalizeDsnOptions, redactDsn } from "./src/dsn.ts";

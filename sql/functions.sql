@@ -257,7 +257,7 @@ BEGIN
         SELECT instant, claimed.id, 'picked', claimed.entrypoint, claimed.priority FROM claimed
         WHERE log_steps
     )
-    SELECT claimed.id, claimed.priority, claimed.queue_manager_id, claimed.created, claimed.updated,
+    SELECT claimed.id::bigint, claimed.priority, claimed.queue_manager_id, claimed.created, claimed.updated,
         claimed.heartbeat, claimed.execute_after, claimed.status, claimed.entrypoint, claimed.dedupe_key,
         claimed.payload, claimed.headers, claimed.attempts, claimed.slot
     FROM claimed ORDER BY claimed.priority DESC, claimed.id;

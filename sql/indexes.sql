@@ -55,11 +55,14 @@ CREATE INDEX IF NOT EXISTS {queue_table_name}_ep_ea_idx ON {queue_table} (entryp
 
 -- Python: its counts. INCLUDE came with PostgreSQL 11; there the index serves index-only scans too.
 DO $$
-DECLARE
-    included text := CASE WHEN current_setting('server_version_num')::int >= 110000 THEN 'INCLUDE (id)' ELSE '' END;
 BEGIN
-    EXECUTE 'CREATE INDEX IF NOT EXISTS {queue_table_name}_updated_id_id1_idx ON {queue_table} (updated, id DESC) '
-        || included || ' WHERE status = ''picked''';
+    IF current_setting('server_version_num')::int < 110000 THEN
+        EXECUTE 'CREATE INDEX IF NOT EXISTS {queue_table_name}_updated_id_id1_idx ON {queue_table} (updated, id DESC)
+            WHERE status = ''picked''';
+    ELSE
+        EXECUTE 'CREATE INDEX IF NOT EXISTS {queue_table_name}_updated_id_id1_idx ON {queue_table} (updated, id DESC)
+            INCLUDE (id) WHERE status = ''picked''';
+    END IF;
 END
 $$;
 

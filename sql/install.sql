@@ -33,6 +33,12 @@ CREATE TABLE IF NOT EXISTS {queue_table} (
     take_overs int4 NOT NULL DEFAULT 0,
     -- Ours: somebody wants the picked job stopped. It keeps its key and seat until it has.
     cancel_requested boolean NOT NULL DEFAULT false
+)
+-- Each job leaves three dead rows behind, and claims walk over their index entries: by the defaults they pile up to a fifth
+-- of a backlog, and are then removed at a pace that spares the disk. See docs/performance.md.
+WITH (
+    autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0,
+    autovacuum_analyze_scale_factor = 0.02, autovacuum_analyze_threshold = 500
 );
 
 -- One row for each change of a job's status. `aggregated` is never written as null: such a row would never be counted.

@@ -47,6 +47,12 @@ export interface DriverAddress {
   };
 }
 
+/** One connection, for what must stay on it: session locks and settings, and statements that no transaction may hold. */
+export interface Session extends Executor {
+  /** Runs a script of several statements as {@linkcode Driver.script} does, however long that takes. */
+  script(text: string): Promise<void>;
+}
+
 /** A transaction that is open for one handler, on a connection that nobody else uses meanwhile. */
 export interface OpenTransaction<Transaction> {
   /** The transaction as the client itself has it. */
@@ -97,6 +103,8 @@ export interface Driver<Transaction = unknown> extends Executor {
    * transaction unless the script says otherwise.
    */
   script(text: string): Promise<void>;
+  /** Lends one connection until `work` has settled. Left out where the client has no such thing: then nothing can be upgraded. */
+  session?<Result>(work: (session: Session) => Promise<Result>): Promise<Result>;
   /**
    * How to open another connection like these, for a thread that keeps leases while a handler blocks the event loop. Left
    * out where only the caller knows.

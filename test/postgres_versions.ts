@@ -38,7 +38,7 @@ const SHORT = [
   "test/schema.test.ts",
   "test/upgrade",
   "test/queries",
-  "test/guarantees/g04_exact_limits.test.ts",
+  "test/guarantees/g06_order.test.ts",
   "test/guarantees/g07_dedupe.test.ts",
 ];
 

@@ -44,9 +44,29 @@ async function catalog(name: string): Promise<unknown> {
   const labels = await sql`
     select enumlabel from pg_enum join pg_type on pg_type.oid = enumtypid
     where typnamespace = ${name}::regnamespace and typname = 'pgqueuer_status' order by enumlabel`;
+  const constraints = await sql`
+    select conrelid::regclass::text as table, conname, pg_get_constraintdef(oid) as text from pg_constraint
+    where connamespace = ${name}::regnamespace and contype <> 'n' order by 1, 2`;
+  // The function of the trigger may be that of the Python project.
+  const functions = await sql`
+    select proname, pg_get_function_identity_arguments(oid) as arguments, prosrc from pg_proc
+    where pronamespace = ${name}::regnamespace and proname <> 'fn_pgqueuer_changed' order by 1, 2`;
+  const parameters = await sql`
+    select relname, option from pg_class cross join lateral unnest(reloptions) as option
+    where relnamespace = ${name}::regnamespace order by 1, 2`;
   const sequences = await sql`
     select sequencename, data_type::text from pg_sequences where schemaname = ${name} order by sequencename`;
-  const text = JSON.stringify({ columns, indexes, triggers, labels, sequences }, null, 1);
+  const parts = {
+    columns,
+    indexes,
+    triggers,
+    labels,
+    constraints,
+    functions,
+    parameters,
+    sequences,
+  };
+  const text = JSON.stringify(parts, null, 1);
   return JSON.parse(text.replaceAll(`${name}.`, ""));
 }
 
@@ -56,8 +76,8 @@ test("install creates everything once, then changes nothing and says so", async 
   const first = await queries.install();
   const second = await queries.install();
 
-  expect(first).toEqual({ outcome: "installed", added: [] });
-  expect(second).toEqual({ outcome: "unchanged", added: [] });
+  expect(first).toEqual({ outcome: "installed", added: [], changed: [] });
+  expect(second).toEqual({ outcome: "unchanged", added: [], changed: [] });
   expect(await queries.verify("present")).toEqual([]);
 });
 
@@ -90,12 +110,18 @@ test.each(olderSchemas)(
       `create schema ${older.name}; set search_path = ${older.name}; ${script}; reset search_path`,
     );
 
+    const early = new PgQueuer(await openWorkerDriver(testDsn()), { schema: older.name });
+    early.entrypoint("old", () => {});
+    await expect(early.run({ mode: "drain" })).rejects.toThrow(
+      `run "pgq upgrade --schema ${older.name}"`,
+    );
     const first = await older.queries.install();
     const second = await older.queries.install();
 
     expect(first.outcome).toBe("upgraded");
     expect(first.added.length).toBeGreaterThan(0);
-    expect(second).toEqual({ outcome: "unchanged", added: [] });
+    expect(await older.queries.verify("present")).toEqual([]);
+    expect(second).toEqual({ outcome: "unchanged", added: [], changed: [] });
     expect(await catalog(older.name)).toEqual(await catalog(fresh.name));
     // The job that was there runs, and the id after it fits eight bytes.
     await sql`select setval(${`${older.name}.pgqueuer_id_seq`}, 3000000000)`;
@@ -265,5 +291,7 @@ test("a worker and a producer without tables say what to run", async () => {
   await expect(queries.enqueue("work", null)).rejects.toThrow(/run "pgq install/);
   await queries.install();
   await sql`alter table ${sql(name)}.pgqueuer drop column slot`;
-  await expect(start()).rejects.toThrow(/column pgqueuer\.slot.*run "pgq install" to upgrade/);
+  await expect(start()).rejects.toThrow(
+    `column pgqueuer.slot): run "pgq upgrade --schema ${name}"`,
+  );
 });

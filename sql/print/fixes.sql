@@ -63,3 +63,47 @@ ALTER TABLE {table} ALTER COLUMN {column} TYPE {type};
 -- Drops what is left of an index whose build has failed.
 --   {index}   qualified name of the index
 DROP INDEX CONCURRENTLY {index};
+
+-- name: set_default
+-- Gives a column the default that this version needs.
+--   {table}    qualified name of the table
+--   {column}   name of the column
+--   {value}    the default
+ALTER TABLE {table} ALTER COLUMN {column} SET DEFAULT {value};
+
+-- name: drop_default
+-- Takes a default from a column.
+--   {table}    qualified name of the table
+--   {column}   name of the column
+ALTER TABLE {table} ALTER COLUMN {column} DROP DEFAULT;
+
+-- name: set_not_null
+-- Lets a column hold no null. Fails where it holds some.
+--   {table}    qualified name of the table
+--   {column}   name of the column
+ALTER TABLE {table} ALTER COLUMN {column} SET NOT NULL;
+
+-- name: drop_not_null
+-- Lets a column hold null.
+--   {table}    qualified name of the table
+--   {column}   name of the column
+ALTER TABLE {table} ALTER COLUMN {column} DROP NOT NULL;
+
+-- name: add_key
+-- Adds a primary or unique key.
+--   {table}   qualified name of the table
+--   {key}     the constraint
+ALTER TABLE {table} ADD {key};
+
+-- name: widen_sequence
+-- Lets a sequence go beyond two billion.
+--   {table}    qualified name of the table
+--   {column}   name of the column that it numbers
+DO $$ BEGIN EXECUTE format('ALTER SEQUENCE %s AS bigint', pg_get_serial_sequence('{table}', '{column}')); END $$;
+
+-- name: swap_index
+-- Puts an index in the place of an older one of its name.
+--   {index}   qualified name of the older one
+--   {built}   qualified name of the new one
+--   {name}    the name without a schema
+DROP INDEX IF EXISTS {index}; ALTER INDEX {built} RENAME TO {name};

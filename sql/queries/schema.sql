@@ -2,12 +2,12 @@
 
 -- name: inspect
 -- Lists what is there of our objects, in our schema or else the first of the search path: one row for each table, column,
--- index, enum label, function and trigger.
+-- index and so on, and what else the catalog says of it. The schema's own name is left out of every text.
 WITH place AS (
-    SELECT oid FROM pg_namespace
+    SELECT oid, quote_ident(nspname) || '.' AS qualifier FROM pg_namespace
     WHERE nspname = coalesce(nullif('{schema_name}', ''), current_schema())
 ), relation AS (
-    SELECT class.oid, class.relname, class.relkind
+    SELECT class.oid, class.relname, class.relkind, class.reloptions, place.qualifier
     FROM pg_class AS class JOIN place ON class.relnamespace = place.oid
     WHERE class.relname IN (
         '{queue_table_name}', '{queue_table_log_name}', '{statistics_table_name}', '{schedules_table_name}',
@@ -16,12 +16,32 @@ WITH place AS (
 )
 SELECT 'table' AS kind, relname::text AS name, relkind::text AS detail FROM relation
 UNION ALL
-SELECT 'column', relation.relname || '.' || attname, format_type(atttypid, NULL)
+SELECT 'column', relation.relname || '.' || attname,
+    replace(
+        format_type(atttypid, NULL)
+            || CASE WHEN attnotnull THEN ' not null' ELSE '' END
+            || coalesce(' default ' || pg_get_expr(adbin, adrelid), '')
+            || CASE WHEN attidentity <> '' THEN ' default identity' ELSE '' END,
+        qualifier, ''
+    )
 FROM pg_attribute JOIN relation ON attrelid = relation.oid
+LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
 WHERE attnum > 0 AND NOT attisdropped
 UNION ALL
-SELECT 'index', class.relname, CASE WHEN indisvalid THEN 'valid' ELSE 'invalid' END
+SELECT 'sequence', relation.relname || '.' || attname, format_type(seqtypid, NULL)
+FROM pg_sequence JOIN pg_depend ON pg_depend.classid = 'pg_class'::regclass AND objid = seqrelid AND deptype IN ('a', 'i')
+JOIN relation ON relation.oid = refobjid JOIN pg_attribute ON attrelid = refobjid AND attnum = refobjsubid
+UNION ALL
+SELECT 'index', class.relname,
+    CASE
+        WHEN NOT indisvalid THEN 'invalid'
+        ELSE replace(replace(replace(pg_get_indexdef(class.oid), 'CREATE ', ''), ' ONLY ', ' '), qualifier, '')
+    END
 FROM pg_index JOIN relation ON indrelid = relation.oid JOIN pg_class AS class ON class.oid = indexrelid
+UNION ALL
+SELECT 'key', relation.relname || ' ' || pg_get_constraintdef(pg_constraint.oid), conname
+FROM pg_constraint JOIN relation ON conrelid = relation.oid
+WHERE contype IN ('p', 'u')
 UNION ALL
 SELECT 'label', enumlabel, ''
 FROM pg_type AS type JOIN place ON type.typnamespace = place.oid JOIN pg_enum ON enumtypid = type.oid
@@ -31,7 +51,7 @@ SELECT 'type', typname, typtype::text
 FROM pg_type AS type JOIN place ON type.typnamespace = place.oid
 WHERE type.typname = '{queue_status_type_name}'
 UNION ALL
-SELECT 'function', proname, ''
+SELECT 'function', proname, replace(prosrc, qualifier, '')
 FROM pg_proc JOIN place ON pronamespace = place.oid
 WHERE proname IN ('{function_name}', '{claim_function_name}', '{due_function_name}')
 UNION ALL
@@ -42,9 +62,17 @@ FROM pg_proc JOIN place ON pronamespace = place.oid
 CROSS JOIN LATERAL substring(prosrc FROM '-- pgqueuer: (version \d+, log \w+)') AS mark
 WHERE proname = '{enqueue_function_name}'
 UNION ALL
-SELECT 'trigger', tgname, tgenabled::text
+-- What fires it, as bits, when it is turned on; then the function that it calls.
+SELECT 'trigger', tgname, CASE WHEN tgenabled = 'D' THEN 'off' ELSE replace(tgtype || ' ' || tgfoid::regproc, qualifier, '') END
 FROM pg_trigger JOIN relation ON tgrelid = relation.oid
-WHERE tgname = '{trigger_name}' AND NOT tgisinternal;
+WHERE tgname = '{trigger_name}' AND NOT tgisinternal
+UNION ALL
+SELECT 'parameter', relation.relname || '.' || split_part(option, '=', 1), split_part(option, '=', 2)
+FROM relation CROSS JOIN LATERAL unnest(reloptions) AS option
+UNION ALL
+SELECT 'size', relname, pg_table_size(oid)::text FROM relation
+UNION ALL
+SELECT 'server', 'version', current_setting('server_version_num');
 
 -- name: rights
 -- Says who we are and where, and what we may do there.
@@ -92,6 +120,45 @@ CREATE SCHEMA IF NOT EXISTS {schema_name};
 -- name: lock_schema
 -- Lets one session at a time change the schema, until the end of its transaction, without notices of what need not be done.
 SELECT pg_advisory_xact_lock(hashtext('{queue_table}.schema')), set_config('client_min_messages', 'warning', true);
+
+-- name: take_upgrade_lock
+-- Tries to become the one session that upgrades these tables. The Python project's own upgrade waits for the same lock.
+--   $1 int8   key of the lock
+SELECT pg_try_advisory_lock($1::int8) AS taken;
+
+-- name: drop_upgrade_lock
+-- Lets others upgrade these tables.
+--   $1 int8   key of the lock
+SELECT pg_advisory_unlock($1::int8);
+
+-- name: session_settings
+-- Gives the process of a session, and the settings that an upgrade changes.
+SELECT pg_backend_pid()::int4 AS pid, current_setting('lock_timeout') AS lock_timeout,
+    current_setting('statement_timeout') AS statement_timeout,
+    current_setting('client_min_messages') AS client_min_messages;
+
+-- name: set_session
+-- Sets how long the session waits for a lock and for a statement, and which notices it gets.
+--   $1 text   lock_timeout
+--   $2 text   statement_timeout
+--   $3 text   client_min_messages
+SELECT set_config('lock_timeout', $1::text, false), set_config('statement_timeout', $2::text, false),
+    set_config('client_min_messages', $3::text, false), pg_backend_pid()::int4 AS pid;
+
+-- name: lock_holders
+-- Lists the sessions that hold or want a lock on one of our tables, the longest transaction first.
+SELECT pid::int4, coalesce(nullif(application_name, ''), usename, '?')::text AS name, coalesce(state, '?')::text AS state
+FROM pg_stat_activity
+WHERE pid <> pg_backend_pid() AND pid IN (
+    SELECT pg_locks.pid FROM pg_locks JOIN pg_class ON pg_class.oid = relation
+    JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE nspname = coalesce(nullif('{schema_name}', ''), current_schema()) AND relname IN (
+        '{queue_table_name}', '{queue_table_log_name}', '{statistics_table_name}', '{schedules_table_name}',
+        '{limits_table_name}'
+    )
+)
+ORDER BY xact_start
+LIMIT 3;
 
 -- name: wait_briefly
 -- Lets the rest of the transaction wait ten seconds for a lock, or as long as the role or the DSN says: who waits for a table
@@ -155,11 +222,11 @@ ALTER TABLE {statistics_table} SET (
 );
 
 -- name: reset_autovacuum
--- Takes back what `tune_autovacuum` sets.
-ALTER TABLE {queue_table} RESET (
-    autovacuum_vacuum_scale_factor, autovacuum_vacuum_threshold,
-    autovacuum_analyze_scale_factor, autovacuum_analyze_threshold,
-    autovacuum_vacuum_cost_limit, autovacuum_vacuum_cost_delay, fillfactor
+-- Takes back what `tune_autovacuum` sets: the tables have the parameters again that `install` gives them.
+ALTER TABLE {queue_table} RESET (autovacuum_vacuum_cost_limit, fillfactor);
+ALTER TABLE {queue_table} SET (
+    autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0,
+    autovacuum_analyze_scale_factor = 0.02, autovacuum_analyze_threshold = 500
 );
 ALTER TABLE {schedules_table} RESET (
     autovacuum_vacuum_scale_factor, autovacuum_vacuum_threshold,

@@ -25,13 +25,19 @@ const MANY_PENDING = 100_000;
 const SKEW_MS = 2_000;
 
 export function checkSchema(schema: SchemaState, settings: Settings): Found[] {
-  const found = schema.missing.map((part) => {
+  // A trigger that is turned off is told below, with what that means.
+  const missing = schema.missing.filter((part) => !part.endsWith(" turned on"));
+  const found = missing.map((part) => {
     const invalid = part.startsWith("index ") &&
       schema.invalidIndexes.includes(part.slice("index ".length));
     const fix = fixOf(part, settings, { invalid });
     // An index that is missing costs speed and nothing else, unless it keeps something unique.
     const isFast = part.startsWith("index ") && !fix.includes("UNIQUE");
-    const message = invalid ? `${part} is invalid: its build has failed` : `${part} is missing`;
+    const message = invalid
+      ? `${part} is invalid: its build has failed`
+      : part.split(" ").length > 2
+      ? `this version needs ${part}`
+      : `${part} is missing`;
     return isFast ? warning(message, fix) : error(message, fix);
   });
   if (schema.disabledTrigger) {
@@ -42,7 +48,21 @@ export function checkSchema(schema: SchemaState, settings: Settings): Found[] {
       ),
     );
   }
-  return found.length > 0 ? found : [ok("everything that this version needs is there")];
+  const notes = [
+    ...schema.advised.map((part) =>
+      note(
+        part.endsWith(" dropped")
+          ? `${part.replace(/ dropped$/, "")} costs each job more than it gives`
+          : `${part} is not set`,
+        part.endsWith(" dropped") ? fixOf(part, settings) : "pgq upgrade",
+      )
+    ),
+    ...schema.parameters.map(({ name, value, wanted }) =>
+      note(`parameter ${name} is ${value}, where pgq install sets ${wanted}`, null)
+    ),
+  ];
+  if (found.length > 0) return [...found, ...notes];
+  return [ok("everything that this version needs is there"), ...notes];
 }
 
 export function checkServer(

@@ -117,6 +117,8 @@ interface FlagTypes {
   readonly rollback: boolean;
   readonly role: string;
   readonly interval: number;
+  readonly plan: boolean;
+  readonly widenId: boolean;
 }
 
 /** What the text behind each flag must be. */
@@ -157,6 +159,8 @@ const SCHEMAS: { readonly [Name in keyof FlagTypes]: z.ZodType<FlagTypes[Name]> 
   rollback: z.boolean(),
   shutdownOnListenerFailure: z.boolean(),
   interval: timerSeconds(),
+  plan: z.boolean(),
+  widenId: z.boolean(),
   role: z.string().regex(/^(?!pg_)[a-z_][a-z0-9_]{0,62}$/, {
     error: "a plain SQL identifier in lower case that does not begin with pg_",
   }),

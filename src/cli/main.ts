@@ -14,11 +14,12 @@ import { queue } from "./queue_command.ts";
 import { reportOf, wantsStacks } from "./report.ts";
 import { run } from "./run_command.ts";
 import { schedules } from "./schedules_command.ts";
-import { install, uninstall, upgrade, verify } from "./schema_commands.ts";
+import { install, uninstall, verify } from "./schema_commands.ts";
 import { show } from "./show_command.ts";
 import { sql } from "./sql_command.ts";
 import { status } from "./status_command.ts";
 import { processTerminal } from "./terminal.ts";
+import { upgrade } from "./upgrade_command.ts";
 import { packageVersion } from "./version.ts";
 
 /** All commands, in the order of the help. */

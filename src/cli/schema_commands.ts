@@ -1,8 +1,11 @@
+import { SchemaStore } from "../queries/schema.ts";
+import { fixOf } from "../queries/schema_fixes.ts";
 import type { Settings } from "../settings.ts";
-import { CliError, type Command } from "./command.ts";
-import { withQueries } from "./connection.ts";
+import type { Command } from "./command.ts";
+import { withDatabase, withQueries } from "./connection.ts";
 import { readFlags } from "./flags.ts";
 import { printJson, wantsJson } from "./output.ts";
+import { upgraded } from "./upgrade_command.ts";
 
 /** `pgq install` */
 export const install: Command = {
@@ -26,7 +29,7 @@ Example:
 
   async run(input, surroundings) {
     const { durability, createSchema } = readFlags(input.flags, ["durability", "createSchema"]);
-    const { outcome, added, settings } = await withQueries(
+    const { outcome, added, changed, settings } = await withQueries(
       input,
       surroundings,
       async (queries) => ({
@@ -36,41 +39,14 @@ Example:
       { durability },
     );
     if (wantsJson(input)) {
-      printJson(surroundings, { outcome, added, tables: tablesOf(settings) });
+      printJson(surroundings, { outcome, added, changed, tables: tablesOf(settings) });
     } else if (outcome === "installed") {
       surroundings.print(`Installed ${tablesOf(settings).join(", ")}`);
-    } else if (outcome === "upgraded") surroundings.print(`Upgraded, added ${added.join(", ")}`);
+    } else if (outcome === "upgraded") surroundings.print(upgraded(added, changed));
     else surroundings.print("Nothing had to change");
     if (durability !== undefined && outcome !== "installed") {
       surroundings.say("--durability counts for new tables only: those that exist keep theirs");
     }
-    return 0;
-  },
-};
-
-/** `pgq upgrade` */
-export const upgrade: Command = {
-  name: "upgrade",
-  summary: "Add what the tables of an older release lack",
-  args: [],
-  flags: [],
-  notes:
-    `On tables that have everything it changes nothing. Where nothing is installed it ends with code 1.
-
-Example:
-  pgq upgrade --pg-dsn postgresql://app@localhost/shop`,
-
-  async run(input, surroundings) {
-    const { outcome, added } = await withQueries(input, surroundings, async (queries) => {
-      const present = await queries.verify("absent");
-      if (!present.some((part) => part.startsWith("table "))) {
-        throw new CliError('Cannot upgrade as nothing is installed: run "pgq install"');
-      }
-      return await queries.install({ createSchema: false });
-    });
-    if (wantsJson(input)) printJson(surroundings, { outcome, added });
-    else if (outcome === "unchanged") surroundings.print("Nothing had to change");
-    else surroundings.print(`Upgraded, added ${added.join(", ")}`);
     return 0;
   },
 };
@@ -115,21 +91,30 @@ export const verify: Command = {
     flags: "--expect <state>",
     summary: "present: everything must be there; absent: nothing may be (default: present)",
   }],
-  notes: `Prints each difference on a line of its own, and ends with code 1 if there is one.
+  notes:
+    `Compares columns, types, defaults, keys, indexes, functions and triggers. Prints each difference on a line
+of its own and, to stderr, what mends it. Ends with code 1 if there is one.
 
 Example:
   pgq verify --expect present || pgq install`,
 
   async run(input, surroundings) {
     const { expect = "present" } = readFlags(input.flags, ["expect"]);
-    const differences = await withQueries(
+    const found = await withDatabase(
       input,
       surroundings,
-      (queries) => queries.verify(expect),
+      async ({ driver, settings }) =>
+        await examine(new SchemaStore(driver, settings), expect, settings),
     );
-    const word = expect === "present" ? "missing" : "present";
-    if (wantsJson(input)) printJson(surroundings, { expect, differences });
-    else for (const part of differences) surroundings.print(`${word}: ${part}`);
+    const differences = found.map(({ part }) => part);
+    if (wantsJson(input)) {
+      printJson(surroundings, { expect, differences, fixes: found.map(({ fix }) => fix) });
+    } else {
+      for (const { state, part, fix } of found) {
+        surroundings.print(`${state}: ${part}`);
+        if (fix !== null) surroundings.say(`  ${fix}`);
+      }
+    }
     if (differences.length === 0) {
       const all = expect === "present" ? "everything is present" : "everything is absent";
       surroundings.say(`Verified: ${all}`);
@@ -137,7 +122,9 @@ Example:
     }
     surroundings.say(
       expect === "present"
-        ? 'Differs from what this version needs: run "pgq install"'
+        ? `Differs from what this version needs: run "pgq ${
+          differences.some((part) => part.startsWith("table ")) ? "install" : "upgrade"
+        }"`
         : 'There is something left: run "pgq uninstall"',
     );
     return 1;
@@ -148,4 +135,22 @@ function tablesOf(settings: Settings): string[] {
   const { queueTable, queueTableLog, statisticsTable, schedulesTable, schema } = settings;
   return [queueTable, queueTableLog, statisticsTable, schedulesTable]
     .map((table) => schema === null ? table : `${schema}.${table}`);
+}
+
+interface Found {
+  readonly state: string;
+  readonly part: string;
+  readonly fix: string | null;
+}
+
+async function examine(
+  schema: SchemaStore,
+  expect: "present" | "absent",
+  settings: Settings,
+): Promise<Found[]> {
+  if (expect === "absent") {
+    return (await schema.present()).map((part) => ({ state: "present", part, fix: null }));
+  }
+  return (await schema.differences()).filter(({ weight }) => weight !== "advised")
+    .map(({ state, part }) => ({ state, part, fix: fixOf(part, settings) }));
 }

@@ -3,6 +3,7 @@ import type {
   Driver,
   Executor,
   Parameter,
+  Session,
   Subscription,
   Transactions,
 } from "../driver.ts";
@@ -17,6 +18,7 @@ import {
   isFatal,
   lend,
   type NodePostgresPool,
+  type NodePostgresPoolClient,
   type Send,
 } from "./node_postgres_connection.ts";
 import { listenWith, type NodePostgresClient } from "./node_postgres_listener.ts";
@@ -161,6 +163,16 @@ class NodePostgresDriver implements Driver {
     await this.#lend((send) => send({ text }));
   }
 
+  session<Result>(work: (session: Session) => Promise<Result>): Promise<Result> {
+    return this.#lend((_, client) =>
+      work({
+        query: async <Row>(text: string, parameters: readonly Parameter[]) =>
+          (await client.query({ text, values: [...parameters] })).rows as Row[],
+        script: async (text) => void await client.query({ text }),
+      })
+    );
+  }
+
   /** Whether it does not listen: `listenClient` is `null`. */
   get polls(): boolean {
     return this.#listenClient === null;
@@ -191,7 +203,9 @@ class NodePostgresDriver implements Driver {
   }
 
   /** Works with a client of the pool. One that gives no answer, or has lost its connection, is closed in place of given back. */
-  async #lend<Result>(work: (send: Send) => Promise<Result>): Promise<Result> {
+  async #lend<Result>(
+    work: (send: Send, client: NodePostgresPoolClient) => Promise<Result>,
+  ): Promise<Result> {
     const client = await lend(this.#pool, this.#timeoutMs);
     let broken = false;
     // Its errors reach the statement.
@@ -205,7 +219,7 @@ class NodePostgresDriver implements Driver {
           broken ||= isFatal(error);
           throw error;
         }
-      });
+      }, client);
     } finally {
       client.release(broken ? true : undefined);
       client.removeListener("error", ignore);

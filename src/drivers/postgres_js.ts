@@ -9,7 +9,11 @@ import type {
   Transactions,
 } from "../driver.ts";
 import { integerAtLeast, knownOptions, shown } from "../validate.ts";
-import { inTransaction } from "./postgres_js_connection.ts";
+import {
+  inSession,
+  inTransaction,
+  type PostgresJsReservedClient,
+} from "./postgres_js_connection.ts";
 import { IDLE_S, PostgresJsTransactions } from "./postgres_js_transactions.ts";
 
 /** Longest wait for the answer to a BEGIN, an acknowledgement or a COMMIT, as of a worker's own connections. */
@@ -34,6 +38,8 @@ export interface PostgresJsClient<Transaction = unknown> {
     options: string,
     work: (transaction: Transaction) => Promise<unknown>,
   ): PromiseLike<unknown>;
+  /** Lends one connection. */
+  reserve?(): PromiseLike<PostgresJsReservedClient>;
   /** What it was made with: connections for handlers are made with the same. */
   readonly options: object;
   /** Listens on a connection of its own, again after each loss of it. */
@@ -113,6 +119,7 @@ export function fromPostgresJs<Transaction>(
     async script(text: string): Promise<void> {
       await client.unsafe(text);
     },
+    session: (work) => inSession(client, work),
     async listen(channel: string, listener: ChannelListener): Promise<Subscription> {
       if (listenClient === null) {
         throw new Error('Cannot listen as there must be a client for it: "listenClient" is null');

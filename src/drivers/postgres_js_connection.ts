@@ -1,4 +1,6 @@
 /** What a lost connection means to a caller of postgres.js 3.4.9. */
+import type { PostgresJsConnection } from "../clients/postgres_js.ts";
+import type { Parameter, Session } from "../driver.ts";
 
 /** Whether the error says that a connection is gone, or was not made in time. */
 export function isConnectionLost(error: unknown): boolean {
@@ -50,4 +52,40 @@ export function inTransaction<Transaction, Result>(
     };
     client.begin(guarded).then((result) => resolve(result as Result), reject);
   });
+}
+
+/** A connection that `sql.reserve()` has lent. */
+export interface PostgresJsReservedClient extends PostgresJsConnection {
+  /** Gives it back. */
+  release(): void;
+}
+
+/** Works on one connection of a client. */
+export async function inSession<Result>(
+  client: { reserve?(): PromiseLike<PostgresJsReservedClient> },
+  work: (session: Session) => Promise<Result>,
+): Promise<Result> {
+  if (typeof client.reserve !== "function") {
+    throw new TypeError(
+      "Cannot use the client as it must have reserve(): use postgres 3.4 or later",
+    );
+  }
+  const reserved = await client.reserve();
+  try {
+    return await work({
+      query: async <Row>(text: string, parameters: readonly Parameter[]) =>
+        Array.from(await reserved.unsafe(text, [...parameters])) as Row[],
+      script: async (text) => void await reserved.unsafe(text),
+    });
+  } finally {
+    reserved.release();
+  }
+}
+
+/** Ends a client, and its statements under way after so many seconds. Does not wait for that. */
+export function end(
+  client: { end(options: { timeout: number }): Promise<void> },
+  timeout: number,
+): void {
+  client.end({ timeout }).catch(() => {});
 }

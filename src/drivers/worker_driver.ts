@@ -10,7 +10,13 @@ import type {
   Transactions,
 } from "../driver.ts";
 import { statements } from "../sql/generated.ts";
-import { inTransaction, isConnectionLost, withoutItsStatement } from "./postgres_js_connection.ts";
+import {
+  end,
+  inSession,
+  inTransaction,
+  isConnectionLost,
+  withoutItsStatement,
+} from "./postgres_js_connection.ts";
 import { IDLE_S, PostgresJsTransactions } from "./postgres_js_transactions.ts";
 import {
   type ResolvedDriverOptions,
@@ -150,6 +156,9 @@ export class WorkerDriver implements Driver<TransactionSql>, AsyncDisposable {
     await this.#client.unsafe(text);
   }
 
+  /** Lends a connection. Nothing on it is given up for being slow. */
+  readonly session: NonNullable<Driver["session"]> = (work) => inSession(this.#client, work);
+
   /** Listens on a connection of its own, so that closing the subscription closes the connection, dead or alive. */
   async listen(channel: string, listener: ChannelListener): Promise<Subscription> {
     const { listenDsn } = this.#options;
@@ -275,9 +284,4 @@ export class WorkerDriver implements Driver<TransactionSql>, AsyncDisposable {
     }
     return message;
   }
-}
-
-/** Ends a client, and its statements under way after so many seconds. Does not wait for that. */
-function end(client: Sql, timeout: number): void {
-  client.end({ timeout }).catch(() => {});
 }

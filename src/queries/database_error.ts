@@ -36,7 +36,7 @@ export function explained(error: unknown, action: string, settings: Settings): u
       );
     case "42703": // undefined_column
     case "22P02": // invalid_text_representation: a label that an older enum lacks
-      return new SchemaError(`Cannot ${action} as ${message}: run "pgq install" to upgrade`, {
+      return new SchemaError(`Cannot ${action} as ${message}: run "pgq upgrade"`, {
         cause: error,
       });
     case "42P10": // invalid_column_reference: ON CONFLICT finds no unique index

@@ -4,7 +4,8 @@ import type { Settings } from "../settings.ts";
 import { type StatementName, Statements } from "../sql/render.ts";
 import { explained } from "./database_error.ts";
 import { Overview, type ScheduleInfo, type Status } from "./overview.ts";
-import { SchemaStore } from "./schema.ts";
+import { catalogOf, type CatalogRow, differencesOf } from "./schema_differences.ts";
+import { parametersOf } from "./schema_parts.ts";
 
 /** Where to stop counting rows of the log. */
 export const PENDING_LIMIT = 200_000;
@@ -60,6 +61,10 @@ export interface SchemaState {
   readonly absent: boolean;
   /** As {@linkcode Queries.verify} says. */
   readonly missing: readonly string[];
+  /** What no worker misses, such as `index pgqueuer_log_status dropped`. */
+  readonly advised: readonly string[];
+  /** Storage parameters that somebody has set to another value than `install` does. */
+  readonly parameters: readonly { name: string; value: string; wanted: string }[];
   /** Names of indexes that are left of a build that failed. */
   readonly invalidIndexes: readonly string[];
   /** The trigger is there and turned off. */
@@ -126,14 +131,23 @@ export class Doctor {
   }
 
   async #schema(): Promise<SchemaState> {
-    const store = new SchemaStore(this.#driver, this.#settings);
-    const rows = await this.#query<{ kind: string; detail: string; name: string }>("inspect");
+    const rows = await this.#query<CatalogRow>("inspect");
+    const catalog = catalogOf(rows, this.#settings);
+    const differences = differencesOf(catalog, this.#settings);
+    const parts = (isAdvised: boolean): string[] =>
+      differences.filter(({ weight }) => (weight === "advised") === isAdvised)
+        .map(({ part }) => part);
     return {
       absent: !rows.some(({ kind }) => kind === "table"),
-      missing: await store.missing(),
+      missing: parts(false),
+      advised: parts(true),
+      parameters: Object.entries(parametersOf(this.#settings)).flatMap(([name, wanted]) => {
+        const value = catalog.parameters.get(name);
+        return value === undefined || value === wanted ? [] : [{ name, value, wanted }];
+      }),
       invalidIndexes: rows.filter(({ kind, detail }) => kind === "index" && detail === "invalid")
         .map(({ name }) => name),
-      disabledTrigger: rows.some(({ kind, detail }) => kind === "trigger" && detail === "D"),
+      disabledTrigger: rows.some(({ kind, detail }) => kind === "trigger" && detail === "off"),
     };
   }
 

@@ -257,17 +257,19 @@ export class Queries {
 
   /**
    * Creates the tables, or adds what older ones lack: those of an earlier release, or of the Python project. On tables
-   * that have everything it changes nothing.
+   * that have everything it changes nothing. Older ones are brought up to date while jobs run. If that is interrupted, call
+   * it again.
    *
-   * @param options `createSchema: false` refuses to create the schema that the settings name.
+   * @param options `createSchema: false` refuses to create the schema that the settings name; `widenId: false` keeps ids of four bytes.
    * @returns What was done.
    * @throws {SchemaError} If a table of that name is not ours, or a right is missing. Nothing was changed.
    * @throws {TypeError} If this instance works inside a transaction.
    */
-  async install(options: { createSchema?: boolean } = {}): Promise<InstallResult> {
-    return await schemaOf(this.executor, this.#settings, "install").install({
-      createSchema: options.createSchema ?? true,
-    });
+  async install(
+    { createSchema = true, widenId = true }: { createSchema?: boolean; widenId?: boolean } = {},
+  ): Promise<InstallResult> {
+    return await schemaOf(this.executor, this.#settings, "install")
+      .install({ createSchema, widenId });
   }
 
   /**

@@ -2,10 +2,19 @@ import type { Driver, Executor } from "../driver.ts";
 import { SchemaError } from "../errors.ts";
 import type { Schedule } from "../schedule.ts";
 import type { Settings } from "../settings.ts";
-import { scripts, upgradeSteps } from "../sql/generated.ts";
+import { scripts } from "../sql/generated.ts";
 import { type StatementName, Statements } from "../sql/render.ts";
 import { explained, sqlState } from "./database_error.ts";
-import { type Catalog, isOptional, LABELS, missingParts, signatureOf } from "./schema_parts.ts";
+import {
+  type Catalog,
+  catalogOf,
+  type CatalogRow,
+  type Difference,
+  differencesOf,
+} from "./schema_differences.ts";
+import { signatureOf } from "./schema_parts.ts";
+import { Upgrade } from "./upgrade.ts";
+import { planUpgrade, type UpgradeStep } from "./upgrade_plan.ts";
 
 /** What `install` did. */
 export interface InstallResult {
@@ -13,6 +22,8 @@ export interface InstallResult {
   readonly outcome: "installed" | "upgraded" | "unchanged";
   /** What was missing, such as `column pgqueuer.slot`. Empty unless upgraded. */
   readonly added: readonly string[];
+  /** What was there in another form, or in the way, such as `column pgqueuer.id as bigint`. Empty unless upgraded. */
+  readonly changed: readonly string[];
 }
 
 interface Rights {
@@ -49,9 +60,11 @@ export class SchemaStore {
   }
 
   /** Creates the tables, or adds what older ones lack. Safe to call again, and from two processes at once. */
-  async install(options: { createSchema: boolean }): Promise<InstallResult> {
+  async install(
+    { createSchema, widenId = true }: { createSchema: boolean; widenId?: boolean },
+  ): Promise<InstallResult> {
     try {
-      return await this.#install(options.createSchema);
+      return await this.#install(createSchema, widenId);
     } catch (error) {
       throw explained(error, "install", this.#settings);
     }
@@ -66,9 +79,22 @@ export class SchemaStore {
     return [...catalog.tables.keys()].sort();
   }
 
-  /** Lists what this version needs and the database lacks, such as `index pgqueuer_ready_idx`. */
+  /** Lists what this version needs and the database lacks or has in another form, such as `index pgqueuer_ready_idx`. */
   async missing(): Promise<string[]> {
-    return missingParts(await this.#inspect(), this.#settings);
+    return (await this.differences()).filter(({ weight }) => weight !== "advised")
+      .map(({ part }) => part);
+  }
+
+  /** Lists all in which the database is not as this version makes it. */
+  async differences(): Promise<Difference[]> {
+    return differencesOf(await this.#inspect(), this.#settings);
+  }
+
+  /** Lists the steps that an upgrade would take, without any. */
+  async plan(options: { widenId: boolean }): Promise<UpgradeStep[]> {
+    const catalog = await this.#inspect();
+    this.#refuseForeign(catalog, "upgrade");
+    return planUpgrade(catalog, this.#settings, options);
   }
 
   /** Lists our objects that are there: tables, the function, the trigger and the type. */
@@ -77,7 +103,7 @@ export class SchemaStore {
     return [
       ...[...tables.keys()].map((name) => `table ${name}`),
       ...[...functions.keys()].map((name) => `function ${name}`),
-      ...[...triggers].map((name) => `trigger ${name}`),
+      ...[...triggers.keys()].map((name) => `trigger ${name}`),
       ...(typeKind === undefined ? [] : [`type ${this.#settings.queueStatusType}`]),
     ].sort();
   }
@@ -102,13 +128,13 @@ export class SchemaStore {
         `Cannot start as role "${role}" may not use schema "${schema}": run "GRANT USAGE ON SCHEMA ${schema} TO ${role}"`,
       );
     }
-    const missing = missingParts(catalog, this.#settings);
-    const fatal = missing.filter((part) => !isOptional(part));
+    const differences = differencesOf(catalog, this.#settings);
+    const fatal = differences.filter(({ weight }) => weight === "fatal");
     if (fatal.length > 0) {
       throw new SchemaError(
         `Cannot start as the schema is older than this version (missing: ${
-          fatal.join(", ")
-        }): run "pgq install" to upgrade it`,
+          fatal.map(({ part }) => part).join(", ")
+        }): run "${this.#command("upgrade")}"`,
       );
     }
     const needs = [schedules.length > 0, schedules.some(({ cleanOld }) => cleanOld)].map(String);
@@ -117,10 +143,18 @@ export class SchemaStore {
       const fix = grants.map(({ name, privilege }) => `GRANT ${privilege} ON ${name} TO ${role}`);
       throw new SchemaError(`Cannot start as role "${role}" lacks rights: run "${fix.join("; ")}"`);
     }
-    return missing.filter((part) => part.startsWith("index "));
+    return differences.map(({ part }) => part).filter((part) => /^index \S+$/.test(part));
   }
 
-  async #install(createSchema: boolean): Promise<InstallResult> {
+  /** A command line for these tables. */
+  #command(name: string): string {
+    const { schema, prefix } = this.#settings;
+    return `pgq ${name}${schema === null ? "" : ` --schema ${schema}`}${
+      prefix === "" ? "" : ` --prefix ${prefix}`
+    }`;
+  }
+
+  async #install(createSchema: boolean, widenId: boolean): Promise<InstallResult> {
     const rights = await this.#rights();
     if (rights.schema === "") {
       throw new SchemaError(
@@ -129,46 +163,60 @@ export class SchemaStore {
     }
     const catalog = await this.#inspect();
     this.#refuseForeign(catalog, "install");
-    const missing = missingParts(catalog, this.#settings);
-    if (missing.length === 0) return { outcome: "unchanged", added: [] };
+    const differences = differencesOf(catalog, this.#settings);
+    const fresh = catalog.tables.size === 0 && catalog.typeKind === undefined;
+    if (planUpgrade(catalog, this.#settings, { widenId }).length === 0) {
+      return { outcome: "unchanged", added: [], changed: [] };
+    }
 
     this.#refuseWithoutRights(rights, createSchema);
-    const fresh = catalog.tables.size === 0 && catalog.typeKind === undefined;
-    if (!fresh) await this.#refuseUnowned("upgrade");
-    await this.#apply(fresh, catalog, rights.schema_exists ? [] : [this.#sql.get("create_schema")]);
-
-    const left = await this.missing();
-    if (left.length > 0) {
-      throw new SchemaError(`Cannot install as these could not be added: ${left.join(", ")}`);
+    if (fresh) await this.#create(rights.schema_exists ? [] : [this.#sql.get("create_schema")]);
+    else {
+      await this.#refuseUnowned("upgrade");
+      await this.#upgrade(widenId);
     }
-    return fresh ? { outcome: "installed", added: [] } : { outcome: "upgraded", added: missing };
+
+    const left = differencesOf(await this.#inspect(), this.#settings).filter(({ weight, part }) =>
+      weight !== "advised" && (widenId || !part.endsWith(" as bigint"))
+    );
+    if (left.length > 0) {
+      throw new SchemaError(
+        `Cannot install as these could not be added: ${left.map(({ part }) => part).join(", ")}`,
+      );
+    }
+    if (fresh) return { outcome: "installed", added: [], changed: [] };
+    const mended = differences.filter(({ part }) => widenId || !part.endsWith(" as bigint"));
+    const of = (isMissing: boolean): string[] =>
+      mended.filter(({ state }) => (state === "missing") === isMissing).map(({ part }) => part);
+    return { outcome: "upgraded", added: of(true), changed: of(false) };
   }
 
-  async #apply(fresh: boolean, catalog: Catalog, first: readonly string[]): Promise<void> {
-    // Before PostgreSQL 12 a label cannot be added in a transaction, and in none can it be used in the same one.
-    if (catalog.typeKind !== undefined && LABELS.some((label) => !catalog.labels.has(label))) {
-      for (const statement of this.#sql.get("add_labels").split(/;\s*/)) {
-        await this.#driver.script(statement);
-      }
+  async #upgrade(widenId: boolean): Promise<void> {
+    if (this.#driver.session === undefined) {
+      throw new TypeError(
+        'Cannot upgrade with this driver as it must have session(): run "pgq upgrade"',
+      );
     }
-    const steps = fresh ? [] : Object.values(upgradeSteps);
+    await this.#driver.session((session) =>
+      new Upgrade(session, this.#settings, { widenId }).run()
+    );
+  }
+
+  async #create(first: readonly string[]): Promise<void> {
     const durability = this.#sql.get(`make_${this.#settings.durability}`);
     try {
       await this.#transaction([
         ...first,
         scripts.install,
-        ...steps,
         scripts.indexes,
         scripts.functions,
         scripts.enqueue,
-        // A function of the Python project sends the same: replacing it would only make the two take turns.
-        ...(this.#notifies(catalog) ? [] : [scripts.notify]),
-        ...(fresh && this.#settings.durability !== "durable" ? [durability] : []),
+        scripts.notify,
+        ...(this.#settings.durability === "durable" ? [] : [durability]),
       ]);
     } catch (error) {
       // Another session has installed between our look and our lock: what is left is compared afterwards.
-      const raced = ["42P06", "42P07", "42710", "23505"].includes(sqlState(error) ?? "");
-      if (!fresh || !raced) throw error;
+      if (!["42P06", "42P07", "42710", "23505"].includes(sqlState(error) ?? "")) throw error;
     }
   }
 
@@ -176,11 +224,6 @@ export class SchemaStore {
   #transaction(texts: readonly string[]): Promise<void> {
     const all = [this.#sql.get("lock_schema"), ...texts.map((text) => this.#sql.render(text))];
     return this.#driver.script(all.map((text) => text.replace(/;?\s*$/, ";")).join("\n"));
-  }
-
-  #notifies(catalog: Catalog): boolean {
-    const { function: name, trigger } = this.#settings;
-    return catalog.functions.has(name) && catalog.triggers.has(trigger);
   }
 
   /** Throws if a relation or type has one of our names and is something else. */
@@ -244,18 +287,7 @@ export class SchemaStore {
   }
 
   async #inspect(): Promise<Catalog> {
-    const rows = await this.#query<{ kind: string; name: string; detail: string }>("inspect");
-    const of = (kind: string): Map<string, string> =>
-      new Map(rows.filter((row) => row.kind === kind).map((row) => [row.name, row.detail]));
-    return {
-      tables: of("table"),
-      columns: of("column"),
-      indexes: of("index"),
-      labels: new Set(of("label").keys()),
-      typeKind: of("type").get(this.#settings.queueStatusType),
-      functions: of("function"),
-      triggers: new Set(of("trigger").keys()),
-    };
+    return catalogOf(await this.#query<CatalogRow>("inspect"), this.#settings);
   }
 
   #query<Row>(name: StatementName, parameters: readonly string[] = []): Promise<Row[]> {

@@ -1,17 +1,5 @@
 /** What this version needs in the catalog. The source is `sql/`; a test compares this list with a fresh install. */
 import type { Settings } from "../settings.ts";
-import { ENQUEUE_VERSION } from "../sql/render.ts";
-
-/** What the catalog has of ours: for each name what else it says. */
-export interface Catalog {
-  readonly tables: ReadonlyMap<string, string>;
-  readonly columns: ReadonlyMap<string, string>;
-  readonly indexes: ReadonlyMap<string, string>;
-  readonly labels: ReadonlySet<string>;
-  readonly typeKind: string | undefined;
-  readonly functions: ReadonlyMap<string, string>;
-  readonly triggers: ReadonlySet<string>;
-}
 
 /** Labels of the enum. */
 export const LABELS: readonly string[] = [
@@ -25,91 +13,166 @@ export const LABELS: readonly string[] = [
 ];
 
 const TIMESTAMP = "timestamp with time zone";
+const INSTANT = `${TIMESTAMP} not null default now()`;
+/** Of an id: its sequence may have any name. */
+export const SERIAL = "bigint not null default nextval";
 
-/** Columns and their types, by table. */
+/** Columns with type, `not null` and default as `inspect` spells them, by table. */
 export function tablesOf(settings: Settings): Record<string, Record<string, string>> {
   const status = settings.queueStatusType;
   return {
     [settings.queueTable]: {
-      id: "bigint",
-      priority: "integer",
+      id: SERIAL,
+      priority: "integer not null",
       queue_manager_id: "uuid",
-      created: TIMESTAMP,
-      updated: TIMESTAMP,
-      heartbeat: TIMESTAMP,
-      execute_after: TIMESTAMP,
-      status,
-      entrypoint: "text",
+      created: INSTANT,
+      updated: INSTANT,
+      heartbeat: INSTANT,
+      execute_after: INSTANT,
+      status: `${status} not null`,
+      entrypoint: "text not null",
       dedupe_key: "text",
       payload: "bytea",
       headers: "jsonb",
-      attempts: "integer",
+      attempts: "integer not null default 0",
       slot: "bigint",
-      take_overs: "integer",
-      cancel_requested: "boolean",
+      take_overs: "integer not null default 0",
+      cancel_requested: "boolean not null default false",
     },
     [settings.queueTableLog]: {
-      id: "bigint",
-      created: TIMESTAMP,
-      job_id: "bigint",
-      status,
-      priority: "integer",
-      entrypoint: "text",
+      id: "bigint not null default identity",
+      created: INSTANT,
+      job_id: "bigint not null",
+      status: `${status} not null`,
+      priority: "integer not null",
+      entrypoint: "text not null",
       traceback: "jsonb",
-      aggregated: "boolean",
+      aggregated: "boolean default false",
     },
     [settings.statisticsTable]: {
-      id: "bigint",
-      created: TIMESTAMP,
-      count: "bigint",
-      priority: "integer",
-      status,
-      entrypoint: "text",
+      id: SERIAL,
+      created: `${TIMESTAMP} not null default date_trunc('sec'::text, now())`,
+      count: "bigint not null",
+      priority: "integer not null",
+      status: `${status} not null`,
+      entrypoint: "text not null",
     },
     [settings.schedulesTable]: {
-      id: "bigint",
-      expression: "text",
-      entrypoint: "text",
-      heartbeat: TIMESTAMP,
-      created: TIMESTAMP,
-      updated: TIMESTAMP,
-      next_run: TIMESTAMP,
+      id: SERIAL,
+      expression: "text not null",
+      entrypoint: "text not null",
+      heartbeat: INSTANT,
+      created: INSTANT,
+      updated: INSTANT,
+      next_run: INSTANT,
       last_run: TIMESTAMP,
-      status,
+      status: `${status} default 'queued'::${status}`,
     },
     [settings.limitsTable]: {
-      entrypoint: "text",
-      tokens: "double precision",
-      refilled: TIMESTAMP,
+      entrypoint: "text not null",
+      tokens: "double precision not null",
+      refilled: `${TIMESTAMP} not null`,
     },
   };
 }
 
-/** Indexes besides the primary keys. */
-export function indexesOf(settings: Settings): string[] {
-  const { queueTable, queueTableLog, statisticsTable, schedulesTable } = settings;
+/** Primary and unique keys, by the table and the text of the constraint. */
+export function keysOf(settings: Settings): string[] {
+  const { queueTable, queueTableLog, statisticsTable, schedulesTable, limitsTable } = settings;
   return [
-    ...[
-      "ready_idx",
-      "keyed_idx",
-      "deferred_idx",
-      "keyed_deferred_idx",
-      "due_idx",
-      "failed_idx",
-      "unique_dedupe_key",
-      "picked_heartbeat_idx",
-      "queue_manager_id_idx",
-      "picked_slot_idx",
-      "ep_prio_id_idx",
-      "ep_ea_idx",
-      "updated_id_id1_idx",
-    ].map((name) => `${queueTable}_${name}`),
-    ...["not_aggregated", "job_id_status", "created_brin"].map((name) =>
-      `${queueTableLog}_${name}`
-    ),
-    ...["unique_count", "created"].map((name) => `${statisticsTable}_${name}`),
-    `${schedulesTable}_expression_entrypoint_key`,
+    ...[queueTable, queueTableLog, statisticsTable, schedulesTable]
+      .map((table) => `${table} PRIMARY KEY (id)`),
+    `${limitsTable} PRIMARY KEY (entrypoint)`,
+    `${schedulesTable} UNIQUE (expression, entrypoint)`,
   ];
+}
+
+/** Indexes besides those of keys, with their definitions as the server spells them, by name. */
+export function indexesOf(settings: Settings, version: number = 180000): Record<string, string> {
+  const { queueTable, queueTableLog, statisticsTable, queueStatusType } = settings;
+  const is = (status: string): string => `status = '${status}'::${queueStatusType}`;
+  const ready = `(${is("queued")}) AND (execute_after <= created)`;
+  const deferred = `((${is("queued")}) AND (execute_after > created))`;
+  const live = `(status = ANY (ARRAY['queued'::${queueStatusType}, 'picked'::${queueStatusType}]))`;
+  const included = version >= 110000 ? "INCLUDE (id) " : "";
+  const definitions: Record<string, [table: string, definition: string, unique?: "UNIQUE"]> = {
+    ready_idx: [queueTable, `btree (entrypoint COLLATE "C", priority DESC, id) WHERE (${ready})`],
+    keyed_idx: [
+      queueTable,
+      `btree (entrypoint COLLATE "C", priority DESC, id) WHERE (${ready} AND (dedupe_key IS NOT NULL))`,
+    ],
+    deferred_idx: [queueTable, `btree (entrypoint COLLATE "C", execute_after) WHERE ${deferred}`],
+    keyed_deferred_idx: [
+      queueTable,
+      `btree (entrypoint COLLATE "C", execute_after) WHERE ((${
+        is("queued")
+      }) AND (execute_after > created) AND (dedupe_key IS NOT NULL))`,
+    ],
+    due_idx: [
+      queueTable,
+      `btree (entrypoint COLLATE "C", priority DESC, execute_after) WHERE ${deferred}`,
+    ],
+    failed_idx: [queueTable, `btree (created DESC, id DESC) WHERE (${is("failed")})`],
+    unique_dedupe_key: [
+      queueTable,
+      `btree (dedupe_key) WHERE (${live} AND (dedupe_key IS NOT NULL))`,
+      "UNIQUE",
+    ],
+    picked_heartbeat_idx: [queueTable, `btree (heartbeat) WHERE (${is("picked")})`],
+    queue_manager_id_idx: [
+      queueTable,
+      "btree (queue_manager_id) WHERE (queue_manager_id IS NOT NULL)",
+    ],
+    picked_slot_idx: [
+      queueTable,
+      `btree (entrypoint, slot) WHERE ((${is("picked")}) AND (slot IS NOT NULL))`,
+      "UNIQUE",
+    ],
+    ep_prio_id_idx: [queueTable, `btree (entrypoint, priority DESC, id) WHERE (${is("queued")})`],
+    ep_ea_idx: [queueTable, `btree (entrypoint, execute_after) WHERE (${is("queued")})`],
+    updated_id_id1_idx: [
+      queueTable,
+      `btree (updated, id DESC) ${included}WHERE (${is("picked")})`,
+    ],
+    not_aggregated: [queueTableLog, "btree ((1)) WHERE (NOT aggregated)"],
+    job_id_status: [queueTableLog, "btree (job_id, created DESC)"],
+    created_brin: [queueTableLog, "brin (created) WITH (pages_per_range='32')"],
+    unique_count: [
+      statisticsTable,
+      "btree (priority, date_trunc('sec'::text, timezone('UTC'::text, created)), status, entrypoint)",
+      "UNIQUE",
+    ],
+    created: [statisticsTable, "btree (created)"],
+  };
+  return Object.fromEntries(
+    Object.entries(definitions).map(([suffix, [table, definition, unique]]) => {
+      const name = `${table}_${suffix}`;
+      const kind = unique === undefined ? "INDEX" : "UNIQUE INDEX";
+      return [name, `${kind} ${name} ON ${table} USING ${definition}`];
+    }),
+  );
+}
+
+/** Indexes of the Python project that cost each job more than they give: a step of the upgrade takes them away. */
+export function costlyIndexesOf({ queueTable, queueTableLog }: Settings): string[] {
+  return [
+    `${queueTable}_priority_id_id1_idx`,
+    `${queueTableLog}_created`,
+    `${queueTableLog}_status`,
+  ];
+}
+
+/** Storage parameters that new tables get, and older ones where an operator has set none of that name. */
+export function parametersOf(settings: Settings): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries({
+      autovacuum_vacuum_scale_factor: "0.01",
+      autovacuum_vacuum_threshold: "1000",
+      autovacuum_vacuum_cost_delay: "0",
+      autovacuum_analyze_scale_factor: "0.02",
+      autovacuum_analyze_threshold: "500",
+    }).map(([name, value]) => [`${settings.queueTable}.${name}`, value]),
+  );
 }
 
 /** Columns that even the oldest release of a table has: without them it is somebody else's table. */
@@ -137,49 +200,4 @@ export function functionsOf(settings: Settings): string[] {
 /** Functions for everybody who speaks SQL, one for each type of the payload. */
 export function publicFunctionsOf(settings: Settings): string[] {
   return ["bytea", "text", "jsonb"].map((type) => `${settings.prefix}pgqueuer_enqueue(${type})`);
-}
-
-/** What an operator may do without, and a worker too: it costs speed, or is for others. */
-export function isOptional(part: string): boolean {
-  return part.startsWith("index ") || (part.startsWith("function ") && part.includes("("));
-}
-
-/** Lists what this version needs and the catalog lacks, such as `column pgqueuer.slot`. */
-export function missingParts(catalog: Catalog, settings: Settings): string[] {
-  const missing = catalog.typeKind === undefined
-    ? [`type ${settings.queueStatusType}`]
-    : LABELS.filter((label) => !catalog.labels.has(label)).map((label) => `label ${label}`);
-  for (const [table, columns] of Object.entries(tablesOf(settings))) {
-    if (!catalog.tables.has(table)) {
-      missing.push(`table ${table}`);
-      continue;
-    }
-    for (const [column, type] of Object.entries(columns)) {
-      const actual = catalog.columns.get(`${table}.${column}`);
-      // A type of our own carries its schema in front where that is not on the search path.
-      if (actual === type || actual?.endsWith(`.${type}`)) continue;
-      missing.push(`column ${table}.${column}${actual === undefined ? "" : ` as ${type}`}`);
-    }
-  }
-  for (const index of indexesOf(settings)) {
-    if (catalog.indexes.get(index) !== "valid") missing.push(`index ${index}`);
-  }
-  for (const name of functionsOf(settings)) {
-    if (!catalog.functions.has(name)) missing.push(`function ${name}`);
-  }
-  missing.push(...missingPublicFunctions(catalog, settings));
-  if (!catalog.triggers.has(settings.trigger)) missing.push(`trigger ${settings.trigger}`);
-  return missing;
-}
-
-function missingPublicFunctions({ functions }: Catalog, settings: Settings): string[] {
-  const versionOf = (detail: string): number => Number(/^version (\d+)/.exec(detail)?.[1] ?? 0);
-  // A later release may have other signatures: ours beside them would only make calls ambiguous.
-  if ([...functions.values()].some((detail) => versionOf(detail) > ENQUEUE_VERSION)) return [];
-  const wanted = `version ${ENQUEUE_VERSION}, log ${settings.log}`;
-  return publicFunctionsOf(settings).flatMap((name) => {
-    const detail = functions.get(name);
-    if (detail === wanted) return [];
-    return [`function ${name}${detail === undefined ? "" : ` of ${wanted}`}`];
-  });
 }

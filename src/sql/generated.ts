@@ -425,7 +425,7 @@ BEGIN
         SELECT instant, claimed.id, 'picked', claimed.entrypoint, claimed.priority FROM claimed
         WHERE log_steps
     )
-    SELECT claimed.id, claimed.priority, claimed.queue_manager_id, claimed.created, claimed.updated,
+    SELECT claimed.id::bigint, claimed.priority, claimed.queue_manager_id, claimed.created, claimed.updated,
         claimed.heartbeat, claimed.execute_after, claimed.status, claimed.entrypoint, claimed.dedupe_key,
         claimed.payload, claimed.headers, claimed.attempts, claimed.slot
     FROM claimed ORDER BY claimed.priority DESC, claimed.id;
@@ -488,11 +488,14 @@ CREATE INDEX IF NOT EXISTS {queue_table_name}_ep_ea_idx ON {queue_table} (entryp
 
 -- Python: its counts. INCLUDE came with PostgreSQL 11; there the index serves index-only scans too.
 DO $$
-DECLARE
-    included text := CASE WHEN current_setting('server_version_num')::int >= 110000 THEN 'INCLUDE (id)' ELSE '' END;
 BEGIN
-    EXECUTE 'CREATE INDEX IF NOT EXISTS {queue_table_name}_updated_id_id1_idx ON {queue_table} (updated, id DESC) '
-        || included || ' WHERE status = ''picked''';
+    IF current_setting('server_version_num')::int < 110000 THEN
+        EXECUTE 'CREATE INDEX IF NOT EXISTS {queue_table_name}_updated_id_id1_idx ON {queue_table} (updated, id DESC)
+            WHERE status = ''picked''';
+    ELSE
+        EXECUTE 'CREATE INDEX IF NOT EXISTS {queue_table_name}_updated_id_id1_idx ON {queue_table} (updated, id DESC)
+            INCLUDE (id) WHERE status = ''picked''';
+    END IF;
 END
 $$;
 
@@ -547,6 +550,12 @@ CREATE TABLE IF NOT EXISTS {queue_table} (
     take_overs int4 NOT NULL DEFAULT 0,
     -- Ours: somebody wants the picked job stopped. It keeps its key and seat until it has.
     cancel_requested boolean NOT NULL DEFAULT false
+)
+-- Each job leaves three dead rows behind, and claims walk over their index entries: by the defaults they pile up to a fifth
+-- of a backlog, and are then removed at a pace that spares the disk. See docs/performance.md.
+WITH (
+    autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0,
+    autovacuum_analyze_scale_factor = 0.02, autovacuum_analyze_threshold = 500
 );
 
 -- One row for each change of a job's status. \`aggregated\` is never written as null: such a row would never be counted.
@@ -643,27 +652,88 @@ export const upgradeSteps: {
   readonly "0001_python": string;
   readonly "0002_limits": string;
   readonly "0003_lean_indexes": string;
+  readonly "0004_autovacuum": string;
 } = {
   "0001_python": `-- From every schema that the Python project has installed, back to its release 0.1, to the tables of its release 2.0.
--- Changes nothing on a table that already has it. Takes ACCESS EXCLUSIVE for moments, and for the length of a rewrite where
--- ids are still int4.
+-- Each step is a transaction of its own, and changes nothing where it is not needed. The lines below its name say which
+-- differences it mends, which lock it takes, and whether the table is written anew under it.
 
+-- step: Add the column queue_manager_id
+--   mends column {queue_table_name}.queue_manager_id
+--   locks {queue_table} ACCESS EXCLUSIVE
 ALTER TABLE {queue_table} ADD COLUMN IF NOT EXISTS queue_manager_id uuid;
-ALTER TABLE {queue_table} ADD COLUMN IF NOT EXISTS updated timestamptz NOT NULL DEFAULT now();
-ALTER TABLE {queue_table} ADD COLUMN IF NOT EXISTS heartbeat timestamptz NOT NULL DEFAULT now();
-ALTER TABLE {queue_table} ADD COLUMN IF NOT EXISTS execute_after timestamptz NOT NULL DEFAULT now();
-ALTER TABLE {queue_table} ADD COLUMN IF NOT EXISTS dedupe_key text;
-ALTER TABLE {queue_table} ADD COLUMN IF NOT EXISTS headers jsonb;
-ALTER TABLE {queue_table} ADD COLUMN IF NOT EXISTS attempts int4 NOT NULL DEFAULT 0;
-ALTER TABLE {queue_table} ADD COLUMN IF NOT EXISTS slot bigint;
-ALTER TABLE {queue_table} ALTER COLUMN updated SET DEFAULT now();
-ALTER TABLE {queue_table} ALTER COLUMN heartbeat SET DEFAULT now();
-ALTER TABLE {queue_table} ALTER COLUMN execute_after SET DEFAULT now();
 
+-- step: Add the column updated
+--   mends column {queue_table_name}.updated
+--   locks {queue_table} ACCESS EXCLUSIVE
+--   rewrites before PostgreSQL 11
+ALTER TABLE {queue_table} ADD COLUMN IF NOT EXISTS updated timestamptz NOT NULL DEFAULT now();
+
+-- step: Add the column heartbeat
+--   mends column {queue_table_name}.heartbeat
+--   locks {queue_table} ACCESS EXCLUSIVE
+--   rewrites before PostgreSQL 11
+ALTER TABLE {queue_table} ADD COLUMN IF NOT EXISTS heartbeat timestamptz NOT NULL DEFAULT now();
+
+-- step: Add the column execute_after
+--   mends column {queue_table_name}.execute_after
+--   locks {queue_table} ACCESS EXCLUSIVE
+--   rewrites before PostgreSQL 11
+ALTER TABLE {queue_table} ADD COLUMN IF NOT EXISTS execute_after timestamptz NOT NULL DEFAULT now();
+
+-- step: Add the column dedupe_key
+--   mends column {queue_table_name}.dedupe_key
+--   locks {queue_table} ACCESS EXCLUSIVE
+ALTER TABLE {queue_table} ADD COLUMN IF NOT EXISTS dedupe_key text;
+
+-- step: Add the column headers
+--   mends column {queue_table_name}.headers
+--   locks {queue_table} ACCESS EXCLUSIVE
+ALTER TABLE {queue_table} ADD COLUMN IF NOT EXISTS headers jsonb;
+
+-- step: Add the column attempts
+--   mends column {queue_table_name}.attempts
+--   locks {queue_table} ACCESS EXCLUSIVE
+--   rewrites before PostgreSQL 11
+ALTER TABLE {queue_table} ADD COLUMN IF NOT EXISTS attempts int4 NOT NULL DEFAULT 0;
+
+-- step: Add the column slot
+--   mends column {queue_table_name}.slot
+--   locks {queue_table} ACCESS EXCLUSIVE
+ALTER TABLE {queue_table} ADD COLUMN IF NOT EXISTS slot bigint;
+
+-- step: Add the column traceback
+--   mends column {queue_table_log_name}.traceback
+--   locks {queue_table_log} ACCESS EXCLUSIVE
 ALTER TABLE {queue_table_log} ADD COLUMN IF NOT EXISTS traceback jsonb;
+
+-- step: Add the column aggregated
+--   mends column {queue_table_log_name}.aggregated
+--   locks {queue_table_log} ACCESS EXCLUSIVE
+--   rewrites before PostgreSQL 11
 ALTER TABLE {queue_table_log} ADD COLUMN IF NOT EXISTS aggregated boolean DEFAULT false;
 
--- Rows that were written before these columns existed, and null defaults of old releases.
+-- step: Give updated its default
+--   mends column {queue_table_name}.updated default now()
+--   locks {queue_table} ACCESS EXCLUSIVE
+ALTER TABLE {queue_table} ALTER COLUMN updated SET DEFAULT now();
+
+-- step: Give heartbeat its default
+--   mends column {queue_table_name}.heartbeat default now()
+--   locks {queue_table} ACCESS EXCLUSIVE
+ALTER TABLE {queue_table} ALTER COLUMN heartbeat SET DEFAULT now();
+
+-- step: Give execute_after its default
+--   mends column {queue_table_name}.execute_after default now()
+--   locks {queue_table} ACCESS EXCLUSIVE
+ALTER TABLE {queue_table} ALTER COLUMN execute_after SET DEFAULT now();
+
+-- step: Fill in the times that old releases left out
+--   mends column {queue_table_name}.updated not null
+--   mends column {queue_table_name}.heartbeat not null
+--   mends column {queue_table_name}.execute_after not null
+--   locks {queue_table} ACCESS EXCLUSIVE
+-- Looks first: where nothing is null already, an update and three scans would only lock the table.
 DO $$
 BEGIN
     IF EXISTS (
@@ -681,32 +751,134 @@ BEGIN
 END
 $$;
 
--- Ids of four bytes run out after two billion jobs. The rewrite locks the table, so it happens only where it is needed.
+-- step: Widen {queue_table_name}.id to eight bytes
+--   mends column {queue_table_name}.id as bigint
+--   mends sequence of {queue_table_name}.id as bigint
+--   locks {queue_table} ACCESS EXCLUSIVE
+--   rewrites always
 DO $$
 DECLARE
-    narrow record;
-    owned text;
+    owned text := pg_get_serial_sequence('{queue_table}', 'id');
 BEGIN
-    FOR narrow IN
-        SELECT attrelid::regclass AS in_table, attname AS in_column
-        FROM pg_attribute
-        WHERE attrelid IN (
-                '{queue_table}'::regclass, '{queue_table_log}'::regclass,
-                '{statistics_table}'::regclass, '{schedules_table}'::regclass
-            )
-            AND attname IN ('id', 'job_id', 'count') AND atttypid = 'int4'::regtype AND NOT attisdropped
-    LOOP
-        EXECUTE format('ALTER TABLE %s ALTER COLUMN %I TYPE bigint', narrow.in_table, narrow.in_column);
-        owned := pg_get_serial_sequence(narrow.in_table::text, narrow.in_column);
-        -- Before PostgreSQL 10 every sequence has eight bytes.
-        IF owned IS NOT NULL AND current_setting('server_version_num')::int >= 100000 THEN
-            EXECUTE format('ALTER SEQUENCE %s AS bigint', owned);
-        END IF;
-    END LOOP;
+    IF EXISTS (
+        SELECT 1 FROM pg_attribute
+        WHERE attrelid = '{queue_table}'::regclass AND attname = 'id' AND atttypid = 'int4'::regtype
+    ) THEN
+        ALTER TABLE {queue_table} ALTER COLUMN id TYPE bigint;
+    END IF;
+    IF owned IS NOT NULL THEN
+        EXECUTE format('ALTER SEQUENCE %s AS bigint', owned);
+    END IF;
 END
 $$;
 
--- Statistics of release 0.x had an enum of their own.
+-- step: Widen {queue_table_log_name}.id to eight bytes
+--   mends column {queue_table_log_name}.id as bigint
+--   mends sequence of {queue_table_log_name}.id as bigint
+--   locks {queue_table_log} ACCESS EXCLUSIVE
+--   rewrites always
+DO $$
+DECLARE
+    owned text := pg_get_serial_sequence('{queue_table_log}', 'id');
+BEGIN
+    IF EXISTS (
+        SELECT 1 FROM pg_attribute
+        WHERE attrelid = '{queue_table_log}'::regclass AND attname = 'id' AND atttypid = 'int4'::regtype
+    ) THEN
+        ALTER TABLE {queue_table_log} ALTER COLUMN id TYPE bigint;
+    END IF;
+    IF owned IS NOT NULL THEN
+        EXECUTE format('ALTER SEQUENCE %s AS bigint', owned);
+    END IF;
+END
+$$;
+
+-- step: Widen {queue_table_log_name}.job_id to eight bytes
+--   mends column {queue_table_log_name}.job_id as bigint
+--   locks {queue_table_log} ACCESS EXCLUSIVE
+--   rewrites always
+DO $$
+DECLARE
+    owned text := pg_get_serial_sequence('{queue_table_log}', 'job_id');
+BEGIN
+    IF EXISTS (
+        SELECT 1 FROM pg_attribute
+        WHERE attrelid = '{queue_table_log}'::regclass AND attname = 'job_id' AND atttypid = 'int4'::regtype
+    ) THEN
+        ALTER TABLE {queue_table_log} ALTER COLUMN job_id TYPE bigint;
+    END IF;
+    IF owned IS NOT NULL THEN
+        EXECUTE format('ALTER SEQUENCE %s AS bigint', owned);
+    END IF;
+END
+$$;
+
+-- step: Widen {statistics_table_name}.id to eight bytes
+--   mends column {statistics_table_name}.id as bigint
+--   mends sequence of {statistics_table_name}.id as bigint
+--   locks {statistics_table} ACCESS EXCLUSIVE
+--   rewrites always
+DO $$
+DECLARE
+    owned text := pg_get_serial_sequence('{statistics_table}', 'id');
+BEGIN
+    IF EXISTS (
+        SELECT 1 FROM pg_attribute
+        WHERE attrelid = '{statistics_table}'::regclass AND attname = 'id' AND atttypid = 'int4'::regtype
+    ) THEN
+        ALTER TABLE {statistics_table} ALTER COLUMN id TYPE bigint;
+    END IF;
+    IF owned IS NOT NULL THEN
+        EXECUTE format('ALTER SEQUENCE %s AS bigint', owned);
+    END IF;
+END
+$$;
+
+-- step: Widen {statistics_table_name}.count to eight bytes
+--   mends column {statistics_table_name}.count as bigint
+--   locks {statistics_table} ACCESS EXCLUSIVE
+--   rewrites always
+DO $$
+DECLARE
+    owned text := pg_get_serial_sequence('{statistics_table}', 'count');
+BEGIN
+    IF EXISTS (
+        SELECT 1 FROM pg_attribute
+        WHERE attrelid = '{statistics_table}'::regclass AND attname = 'count' AND atttypid = 'int4'::regtype
+    ) THEN
+        ALTER TABLE {statistics_table} ALTER COLUMN count TYPE bigint;
+    END IF;
+    IF owned IS NOT NULL THEN
+        EXECUTE format('ALTER SEQUENCE %s AS bigint', owned);
+    END IF;
+END
+$$;
+
+-- step: Widen {schedules_table_name}.id to eight bytes
+--   mends column {schedules_table_name}.id as bigint
+--   mends sequence of {schedules_table_name}.id as bigint
+--   locks {schedules_table} ACCESS EXCLUSIVE
+--   rewrites always
+DO $$
+DECLARE
+    owned text := pg_get_serial_sequence('{schedules_table}', 'id');
+BEGIN
+    IF EXISTS (
+        SELECT 1 FROM pg_attribute
+        WHERE attrelid = '{schedules_table}'::regclass AND attname = 'id' AND atttypid = 'int4'::regtype
+    ) THEN
+        ALTER TABLE {schedules_table} ALTER COLUMN id TYPE bigint;
+    END IF;
+    IF owned IS NOT NULL THEN
+        EXECUTE format('ALTER SEQUENCE %s AS bigint', owned);
+    END IF;
+END
+$$;
+
+-- step: Give the statistics the enum of the queue, in place of one of their own
+--   mends column {statistics_table_name}.status as {queue_status_type_name}
+--   locks {statistics_table} ACCESS EXCLUSIVE
+--   rewrites always
 DO $$
 BEGIN
     IF EXISTS (
@@ -718,17 +890,98 @@ BEGIN
             USING status::text::{queue_status_type};
     END IF;
 END
-$$;`,
-  "0002_limits": `-- Columns and a table of our own, which the Python project neither reads nor minds. Takes ACCESS EXCLUSIVE for a moment.
+$$;
 
+-- step: Let the seconds of statistics be those of the database's time zone
+--   mends column {statistics_table_name}.created default date_trunc('sec'::text, now())
+--   locks {statistics_table} ACCESS EXCLUSIVE
+ALTER TABLE {statistics_table} ALTER COLUMN created SET DEFAULT date_trunc('sec', now());
+
+-- step: Let statistics do without a column of old releases, which nobody writes
+--   mends column {statistics_table_name}.time_in_queue nullable
+--   locks {statistics_table} ACCESS EXCLUSIVE
+DO $$
+BEGIN
+    IF EXISTS (
+        SELECT 1 FROM pg_attribute
+        WHERE attrelid = '{statistics_table}'::regclass AND attname = 'time_in_queue' AND attnotnull
+    ) THEN
+        ALTER TABLE {statistics_table} ALTER COLUMN time_in_queue DROP NOT NULL;
+    END IF;
+END
+$$;
+
+-- step: Let the index of the statistics be built anew where it is spelt with AT TIME ZONE
+--   locks {statistics_table} ACCESS EXCLUSIVE
+-- It mends nothing by itself, so it is only part of the script that \`pgq sql upgrade\` prints: \`pgq upgrade\` builds the new
+-- one first. The Python project's upgrade compares the text too.
+DO $$
+BEGIN
+    IF EXISTS (
+        SELECT 1 FROM pg_class JOIN pg_index ON indexrelid = pg_class.oid
+        WHERE relname = '{statistics_table_name}_unique_count' AND indrelid = '{statistics_table}'::regclass
+            AND pg_get_indexdef(indexrelid) LIKE '%AT TIME ZONE%'
+    ) THEN
+        DROP INDEX {schema_prefix}{statistics_table_name}_unique_count;
+    END IF;
+END
+$$;`,
+  "0002_limits": `-- Columns of our own, which the Python project neither reads nor minds.
+
+-- step: Add the column take_overs
+--   mends column {queue_table_name}.take_overs
+--   locks {queue_table} ACCESS EXCLUSIVE
+--   rewrites before PostgreSQL 11
 ALTER TABLE {queue_table} ADD COLUMN IF NOT EXISTS take_overs int4 NOT NULL DEFAULT 0;
+
+-- step: Add the column cancel_requested
+--   mends column {queue_table_name}.cancel_requested
+--   locks {queue_table} ACCESS EXCLUSIVE
+--   rewrites before PostgreSQL 11
 ALTER TABLE {queue_table} ADD COLUMN IF NOT EXISTS cancel_requested boolean NOT NULL DEFAULT false;`,
   "0003_lean_indexes": `-- Indexes that no statement of ours uses and that cost each job more than they give a Python worker or dashboard. The Python
--- project's own upgrade makes them again, and this takes them away again. Takes ACCESS EXCLUSIVE for moments.
+-- project's own upgrade makes them again, and this takes them away again.
 
+-- step: Drop the index {queue_table_name}_priority_id_id1_idx
+--   mends index {queue_table_name}_priority_id_id1_idx dropped
+--   locks {queue_table} ACCESS EXCLUSIVE
 DROP INDEX IF EXISTS {schema_prefix}{queue_table_name}_priority_id_id1_idx;
+
+-- step: Drop the index {queue_table_log_name}_created
+--   mends index {queue_table_log_name}_created dropped
+--   locks {queue_table_log} ACCESS EXCLUSIVE
 DROP INDEX IF EXISTS {schema_prefix}{queue_table_log_name}_created;
+
+-- step: Drop the index {queue_table_log_name}_status
+--   mends index {queue_table_log_name}_status dropped
+--   locks {queue_table_log} ACCESS EXCLUSIVE
 DROP INDEX IF EXISTS {schema_prefix}{queue_table_log_name}_status;`,
+  "0004_autovacuum": `-- Storage parameters that install.sql gives to new tables. What an operator has set stays as it is.
+
+-- step: Let autovacuum keep up with the queue
+--   mends parameter {queue_table_name}.autovacuum_vacuum_scale_factor
+--   mends parameter {queue_table_name}.autovacuum_vacuum_threshold
+--   mends parameter {queue_table_name}.autovacuum_vacuum_cost_delay
+--   mends parameter {queue_table_name}.autovacuum_analyze_scale_factor
+--   mends parameter {queue_table_name}.autovacuum_analyze_threshold
+--   locks {queue_table} SHARE UPDATE EXCLUSIVE
+DO $$
+DECLARE
+    wanted text;
+BEGIN
+    FOREACH wanted IN ARRAY ARRAY[
+        'autovacuum_vacuum_scale_factor=0.01', 'autovacuum_vacuum_threshold=1000', 'autovacuum_vacuum_cost_delay=0',
+        'autovacuum_analyze_scale_factor=0.02', 'autovacuum_analyze_threshold=500'
+    ] LOOP
+        IF NOT EXISTS (
+            SELECT 1 FROM pg_class CROSS JOIN LATERAL unnest(reloptions) AS option
+            WHERE pg_class.oid = '{queue_table}'::regclass AND split_part(option, '=', 1) = split_part(wanted, '=', 1)
+        ) THEN
+            EXECUTE 'ALTER TABLE {queue_table} SET (' || wanted || ')';
+        END IF;
+    END LOOP;
+END
+$$;`,
 };
 
 /** SQL that is only printed, from `sql/print/*.sql`. */
@@ -746,6 +999,13 @@ export const printed: {
   readonly add_label: string;
   readonly change_column: string;
   readonly drop_index: string;
+  readonly set_default: string;
+  readonly drop_default: string;
+  readonly set_not_null: string;
+  readonly drop_not_null: string;
+  readonly add_key: string;
+  readonly widen_sequence: string;
+  readonly swap_index: string;
   readonly create_role: string;
   readonly grant_migrate: string;
   readonly grant_produce: string;
@@ -778,6 +1038,20 @@ ALTER TYPE {queue_status_type} ADD VALUE IF NOT EXISTS {label};`,
 ALTER TABLE {table} ALTER COLUMN {column} TYPE {type};`,
   drop_index: `-- Drops what is left of an index whose build has failed.
 DROP INDEX CONCURRENTLY {index};`,
+  set_default: `-- Gives a column the default that this version needs.
+ALTER TABLE {table} ALTER COLUMN {column} SET DEFAULT {value};`,
+  drop_default: `-- Takes a default from a column.
+ALTER TABLE {table} ALTER COLUMN {column} DROP DEFAULT;`,
+  set_not_null: `-- Lets a column hold no null. Fails where it holds some.
+ALTER TABLE {table} ALTER COLUMN {column} SET NOT NULL;`,
+  drop_not_null: `-- Lets a column hold null.
+ALTER TABLE {table} ALTER COLUMN {column} DROP NOT NULL;`,
+  add_key: `-- Adds a primary or unique key.
+ALTER TABLE {table} ADD {key};`,
+  widen_sequence: `-- Lets a sequence go beyond two billion.
+DO $$ BEGIN EXECUTE format('ALTER SEQUENCE %s AS bigint', pg_get_serial_sequence('{table}', '{column}')); END $$;`,
+  swap_index: `-- Puts an index in the place of an older one of its name.
+DROP INDEX IF EXISTS {index}; ALTER INDEX {built} RENAME TO {name};`,
   create_role: `-- Makes the role, unless it is there. It cannot log in: grant it to the one that does, or let it.
 DO $$
 BEGIN
@@ -910,6 +1184,11 @@ export const statements: {
   readonly missing_grants: string;
   readonly create_schema: string;
   readonly lock_schema: string;
+  readonly take_upgrade_lock: string;
+  readonly drop_upgrade_lock: string;
+  readonly session_settings: string;
+  readonly set_session: string;
+  readonly lock_holders: string;
   readonly wait_briefly: string;
   readonly add_labels: string;
   readonly make_durable: string;
@@ -1859,10 +2138,10 @@ SET status = 'queued', next_run = to_timestamp($3::float8 / 1000), updated = now
 WHERE id = $1::int8 AND status = 'picked' AND updated = $2::text::timestamptz
 RETURNING id`,
   inspect: `WITH place AS (
-    SELECT oid FROM pg_namespace
+    SELECT oid, quote_ident(nspname) || '.' AS qualifier FROM pg_namespace
     WHERE nspname = coalesce(nullif('{schema_name}', ''), current_schema())
 ), relation AS (
-    SELECT class.oid, class.relname, class.relkind
+    SELECT class.oid, class.relname, class.relkind, class.reloptions, place.qualifier
     FROM pg_class AS class JOIN place ON class.relnamespace = place.oid
     WHERE class.relname IN (
         '{queue_table_name}', '{queue_table_log_name}', '{statistics_table_name}', '{schedules_table_name}',
@@ -1871,12 +2150,32 @@ RETURNING id`,
 )
 SELECT 'table' AS kind, relname::text AS name, relkind::text AS detail FROM relation
 UNION ALL
-SELECT 'column', relation.relname || '.' || attname, format_type(atttypid, NULL)
+SELECT 'column', relation.relname || '.' || attname,
+    replace(
+        format_type(atttypid, NULL)
+            || CASE WHEN attnotnull THEN ' not null' ELSE '' END
+            || coalesce(' default ' || pg_get_expr(adbin, adrelid), '')
+            || CASE WHEN attidentity <> '' THEN ' default identity' ELSE '' END,
+        qualifier, ''
+    )
 FROM pg_attribute JOIN relation ON attrelid = relation.oid
+LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
 WHERE attnum > 0 AND NOT attisdropped
 UNION ALL
-SELECT 'index', class.relname, CASE WHEN indisvalid THEN 'valid' ELSE 'invalid' END
+SELECT 'sequence', relation.relname || '.' || attname, format_type(seqtypid, NULL)
+FROM pg_sequence JOIN pg_depend ON pg_depend.classid = 'pg_class'::regclass AND objid = seqrelid AND deptype IN ('a', 'i')
+JOIN relation ON relation.oid = refobjid JOIN pg_attribute ON attrelid = refobjid AND attnum = refobjsubid
+UNION ALL
+SELECT 'index', class.relname,
+    CASE
+        WHEN NOT indisvalid THEN 'invalid'
+        ELSE replace(replace(replace(pg_get_indexdef(class.oid), 'CREATE ', ''), ' ONLY ', ' '), qualifier, '')
+    END
 FROM pg_index JOIN relation ON indrelid = relation.oid JOIN pg_class AS class ON class.oid = indexrelid
+UNION ALL
+SELECT 'key', relation.relname || ' ' || pg_get_constraintdef(pg_constraint.oid), conname
+FROM pg_constraint JOIN relation ON conrelid = relation.oid
+WHERE contype IN ('p', 'u')
 UNION ALL
 SELECT 'label', enumlabel, ''
 FROM pg_type AS type JOIN place ON type.typnamespace = place.oid JOIN pg_enum ON enumtypid = type.oid
@@ -1886,7 +2185,7 @@ SELECT 'type', typname, typtype::text
 FROM pg_type AS type JOIN place ON type.typnamespace = place.oid
 WHERE type.typname = '{queue_status_type_name}'
 UNION ALL
-SELECT 'function', proname, ''
+SELECT 'function', proname, replace(prosrc, qualifier, '')
 FROM pg_proc JOIN place ON pronamespace = place.oid
 WHERE proname IN ('{function_name}', '{claim_function_name}', '{due_function_name}')
 UNION ALL
@@ -1897,9 +2196,17 @@ FROM pg_proc JOIN place ON pronamespace = place.oid
 CROSS JOIN LATERAL substring(prosrc FROM '-- pgqueuer: (version \\d+, log \\w+)') AS mark
 WHERE proname = '{enqueue_function_name}'
 UNION ALL
-SELECT 'trigger', tgname, tgenabled::text
+-- What fires it, as bits, when it is turned on; then the function that it calls.
+SELECT 'trigger', tgname, CASE WHEN tgenabled = 'D' THEN 'off' ELSE replace(tgtype || ' ' || tgfoid::regproc, qualifier, '') END
 FROM pg_trigger JOIN relation ON tgrelid = relation.oid
-WHERE tgname = '{trigger_name}' AND NOT tgisinternal`,
+WHERE tgname = '{trigger_name}' AND NOT tgisinternal
+UNION ALL
+SELECT 'parameter', relation.relname || '.' || split_part(option, '=', 1), split_part(option, '=', 2)
+FROM relation CROSS JOIN LATERAL unnest(reloptions) AS option
+UNION ALL
+SELECT 'size', relname, pg_table_size(oid)::text FROM relation
+UNION ALL
+SELECT 'server', 'version', current_setting('server_version_num')`,
   rights: `SELECT
     current_user::text AS role,
     current_database()::text AS database,
@@ -1930,6 +2237,25 @@ WHERE (needed.relation <> '{schedules_table}' OR $1::text::boolean AND (needed.p
     AND NOT has_table_privilege(needed.relation::regclass, needed.privilege)`,
   create_schema: `CREATE SCHEMA IF NOT EXISTS {schema_name}`,
   lock_schema: `SELECT pg_advisory_xact_lock(hashtext('{queue_table}.schema')), set_config('client_min_messages', 'warning', true)`,
+  take_upgrade_lock: `SELECT pg_try_advisory_lock($1::int8) AS taken`,
+  drop_upgrade_lock: `SELECT pg_advisory_unlock($1::int8)`,
+  session_settings: `SELECT pg_backend_pid()::int4 AS pid, current_setting('lock_timeout') AS lock_timeout,
+    current_setting('statement_timeout') AS statement_timeout,
+    current_setting('client_min_messages') AS client_min_messages`,
+  set_session: `SELECT set_config('lock_timeout', $1::text, false), set_config('statement_timeout', $2::text, false),
+    set_config('client_min_messages', $3::text, false), pg_backend_pid()::int4 AS pid`,
+  lock_holders: `SELECT pid::int4, coalesce(nullif(application_name, ''), usename, '?')::text AS name, coalesce(state, '?')::text AS state
+FROM pg_stat_activity
+WHERE pid <> pg_backend_pid() AND pid IN (
+    SELECT pg_locks.pid FROM pg_locks JOIN pg_class ON pg_class.oid = relation
+    JOIN pg_namespace ON pg_namespace.oid = relnamespace
+    WHERE nspname = coalesce(nullif('{schema_name}', ''), current_schema()) AND relname IN (
+        '{queue_table_name}', '{queue_table_log_name}', '{statistics_table_name}', '{schedules_table_name}',
+        '{limits_table_name}'
+    )
+)
+ORDER BY xact_start
+LIMIT 3`,
   wait_briefly: `SELECT set_config('lock_timeout', '10s', true) WHERE current_setting('lock_timeout') = '0'`,
   add_labels: `ALTER TYPE {queue_status_type} ADD VALUE IF NOT EXISTS 'queued';
 ALTER TYPE {queue_status_type} ADD VALUE IF NOT EXISTS 'picked';
@@ -1971,10 +2297,10 @@ ALTER TABLE {statistics_table} SET (
     autovacuum_vacuum_scale_factor = 0.95, autovacuum_vacuum_threshold = 1000000,
     autovacuum_analyze_scale_factor = 0.05, autovacuum_analyze_threshold = 10000
 )`,
-  reset_autovacuum: `ALTER TABLE {queue_table} RESET (
-    autovacuum_vacuum_scale_factor, autovacuum_vacuum_threshold,
-    autovacuum_analyze_scale_factor, autovacuum_analyze_threshold,
-    autovacuum_vacuum_cost_limit, autovacuum_vacuum_cost_delay, fillfactor
+  reset_autovacuum: `ALTER TABLE {queue_table} RESET (autovacuum_vacuum_cost_limit, fillfactor);
+ALTER TABLE {queue_table} SET (
+    autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0,
+    autovacuum_analyze_scale_factor = 0.02, autovacuum_analyze_threshold = 500
 );
 ALTER TABLE {schedules_table} RESET (
     autovacuum_vacuum_scale_factor, autovacuum_vacuum_threshold,

@@ -31,7 +31,14 @@ const STATUS: Status = {
 function anExamination(fields: Partial<Examination> = {}): Examination {
   return {
     settings: resolveSettings({ schema: "jobs" }, {}),
-    schema: { absent: false, missing: [], invalidIndexes: [], disabledTrigger: false },
+    schema: {
+      absent: false,
+      missing: [],
+      invalidIndexes: [],
+      advised: [],
+      parameters: [],
+      disabledTrigger: false,
+    },
     server: { found: SERVER },
     tables: { found: [] },
     snapshots: { found: [] },
@@ -105,7 +112,14 @@ test("a healthy queue has one good finding of each check", () => {
 });
 
 test("nothing installed is one finding and no other", () => {
-  const schema = { absent: true, missing: ["table x"], invalidIndexes: [], disabledTrigger: false };
+  const schema = {
+    absent: true,
+    missing: ["table x"],
+    invalidIndexes: [],
+    advised: [],
+    parameters: [],
+    disabledTrigger: false,
+  };
 
   expect(findings(anExamination({ schema }), THRESHOLDS)).toEqual([
     { check: "schema", level: "error", message: "nothing is installed", fix: "pgq install" },
@@ -115,11 +129,18 @@ test("nothing installed is one finding and no other", () => {
 describe("schema", () => {
   const check = (missing: string[], invalidIndexes: string[] = []) =>
     found("schema", {
-      schema: { absent: false, missing, invalidIndexes, disabledTrigger: false },
+      schema: {
+        absent: false,
+        missing,
+        invalidIndexes,
+        advised: [],
+        parameters: [],
+        disabledTrigger: false,
+      },
     });
 
   test("an index costs speed, a unique one keeps a promise", () => {
-    const [slow, unique, plpgsql] = check([
+    const [slow, unique, included] = check([
       "index pgqueuer_picked_heartbeat_idx",
       "index pgqueuer_unique_dedupe_key",
       "index pgqueuer_updated_id_id1_idx",
@@ -135,7 +156,43 @@ describe("schema", () => {
       level: "error",
       fix: expect.stringMatching(/^CREATE UNIQUE INDEX CONCURRENTLY .*;$/),
     });
-    expect(plpgsql!.fix).toBe("pgq upgrade");
+    expect(included!.fix).toMatch(/^CREATE INDEX CONCURRENTLY .* INCLUDE \(id\) /);
+  });
+
+  test("what no worker misses, and what an operator has set, are notes", () => {
+    const { schema } = anExamination();
+    const [first, ...notes] = found("schema", {
+      schema: {
+        ...schema,
+        advised: ["index pgqueuer_log_status dropped", "parameter pgqueuer.autovacuum_x"],
+        parameters: [{ name: "pgqueuer.autovacuum_y", value: "5", wanted: "1000" }],
+      },
+    });
+
+    expect(first!.level).toBe("ok");
+    expect(notes).toEqual([
+      {
+        level: "note",
+        message: "index pgqueuer_log_status costs each job more than it gives",
+        fix: "DROP INDEX CONCURRENTLY jobs.pgqueuer_log_status;",
+      },
+      { level: "note", message: "parameter pgqueuer.autovacuum_x is not set", fix: "pgq upgrade" },
+      {
+        level: "note",
+        message: "parameter pgqueuer.autovacuum_y is 5, where pgq install sets 1000",
+        fix: null,
+      },
+    ]);
+  });
+
+  test("a column of another form is named with what it must be", () => {
+    const [found] = check(["column pgqueuer.updated not null"]);
+
+    expect(found).toEqual({
+      level: "error",
+      message: "this version needs column pgqueuer.updated not null",
+      fix: "ALTER TABLE jobs.pgqueuer ALTER COLUMN updated SET NOT NULL;",
+    });
   });
 
   test("an invalid index is dropped first", () => {

@@ -85,7 +85,7 @@ describe("pgq doctor prescribes what mends", () => {
     await mend(found);
 
     for (const part of parts) {
-      expect(found.map(({ message }) => message)).toContain(`${part} is missing`);
+      expect(found.some(({ message }) => message.includes(part))).toBe(true);
     }
     expect(await bad("schema")).toEqual([]);
   });

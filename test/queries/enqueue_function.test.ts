@@ -617,7 +617,8 @@ describe("installed", () => {
 
     expect(changed).toEqual({
       outcome: "upgraded",
-      added: listed.map((name) => `${name} of version 1, log terminal`),
+      added: [],
+      changed: listed.map((name) => `${name} of version 1, log terminal`),
     });
     expect(terminal).toEqual([]);
     expect(full).toHaveLength(1);
@@ -645,9 +646,9 @@ describe("installed", () => {
       grant execute on function ${signature} to public`);
     const before = await functions();
 
-    const { added } = await spare.queries.install();
+    const { changed } = await spare.queries.install();
 
-    expect(added).toEqual([`${listed[0]} of version 1, log full`]);
+    expect(changed).toEqual([`${listed[0]} of version 1, log full`]);
     expect(await functions()).toEqual(before);
     expect(before.filter(({ acl }) => acl.includes("{=X/") || acl.includes(",=X/"))).toHaveLength(
       1,
