@@ -53,19 +53,6 @@ CREATE INDEX IF NOT EXISTS {queue_table_name}_ep_prio_id_idx ON {queue_table} (e
 CREATE INDEX IF NOT EXISTS {queue_table_name}_ep_ea_idx ON {queue_table} (entrypoint, execute_after)
     WHERE status = 'queued';
 
--- Python: its counts. INCLUDE came with PostgreSQL 11; there the index serves index-only scans too.
-DO $$
-BEGIN
-    IF current_setting('server_version_num')::int < 110000 THEN
-        EXECUTE 'CREATE INDEX IF NOT EXISTS {queue_table_name}_updated_id_id1_idx ON {queue_table} (updated, id DESC)
-            WHERE status = ''picked''';
-    ELSE
-        EXECUTE 'CREATE INDEX IF NOT EXISTS {queue_table_name}_updated_id_id1_idx ON {queue_table} (updated, id DESC)
-            INCLUDE (id) WHERE status = ''picked''';
-    END IF;
-END
-$$;
-
 -- Log rows that no statistics row counts yet.
 CREATE INDEX IF NOT EXISTS {queue_table_log_name}_not_aggregated ON {queue_table_log} ((1)) WHERE NOT aggregated;
 

@@ -41,10 +41,10 @@ export function decodeJob(row: JobRow): Job {
   return {
     id: decodeId(row.id),
     priority: row.priority,
-    created: new Date(row.created),
-    updated: new Date(row.updated),
-    heartbeat: new Date(row.heartbeat),
-    executeAfter: new Date(row.due),
+    created: instant(row.created),
+    updated: instant(row.updated),
+    heartbeat: instant(row.heartbeat),
+    executeAfter: instant(row.due),
     status: row.status,
     entrypoint: row.entrypoint,
     dedupeKey: row.dedupe,
@@ -63,6 +63,11 @@ export function decodeJob(row: JobRow): Job {
 export function decodeClaimed(row: ClaimedRow): ClaimedJob {
   // Not by a copy: there are many, and each would cost one more object.
   return Object.assign(decodeJob(row), { lease: String(row.lease) });
+}
+
+/** Some clients give a date, fresh for each row, and some its text. */
+function instant(value: Date | string): Date {
+  return typeof value === "string" ? new Date(value) : value;
 }
 
 /** A Python producer without headers writes JSON's null, not SQL's. */

@@ -152,12 +152,12 @@ function columnDifferences(
 }
 
 function indexDifferences(catalog: Catalog, settings: Settings): Difference[] {
-  const { indexes, keys, tables, version } = catalog;
+  const { indexes, keys, tables } = catalog;
   return [
     ...keysOf(settings).filter((key) => !keys.has(key)).map((key) =>
       missing(`key ${key}`, "needed")
     ),
-    ...Object.entries(indexesOf(settings, version)).flatMap(([name, definition]): Difference[] => {
+    ...Object.entries(indexesOf(settings)).flatMap(([name, definition]): Difference[] => {
       const actual = indexes.get(name) ?? "invalid";
       if (actual === "invalid") return [missing(`index ${name}`, "needed")];
       return actual === definition ? [] : [different(`index ${name} as defined`)];

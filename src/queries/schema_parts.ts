@@ -88,13 +88,12 @@ export function keysOf(settings: Settings): string[] {
 }
 
 /** Indexes besides those of keys, with their definitions as the server spells them, by name. */
-export function indexesOf(settings: Settings, version: number = 180000): Record<string, string> {
+export function indexesOf(settings: Settings): Record<string, string> {
   const { queueTable, queueTableLog, statisticsTable, queueStatusType } = settings;
   const is = (status: string): string => `status = '${status}'::${queueStatusType}`;
   const ready = `(${is("queued")}) AND (execute_after <= created)`;
   const deferred = `((${is("queued")}) AND (execute_after > created))`;
   const live = `(status = ANY (ARRAY['queued'::${queueStatusType}, 'picked'::${queueStatusType}]))`;
-  const included = version >= 110000 ? "INCLUDE (id) " : "";
   const definitions: Record<string, [table: string, definition: string, unique?: "UNIQUE"]> = {
     ready_idx: [queueTable, `btree (entrypoint COLLATE "C", priority DESC, id) WHERE (${ready})`],
     keyed_idx: [
@@ -130,10 +129,6 @@ export function indexesOf(settings: Settings, version: number = 180000): Record<
     ],
     ep_prio_id_idx: [queueTable, `btree (entrypoint, priority DESC, id) WHERE (${is("queued")})`],
     ep_ea_idx: [queueTable, `btree (entrypoint, execute_after) WHERE (${is("queued")})`],
-    updated_id_id1_idx: [
-      queueTable,
-      `btree (updated, id DESC) ${included}WHERE (${is("picked")})`,
-    ],
     not_aggregated: [queueTableLog, "btree ((1)) WHERE (NOT aggregated)"],
     job_id_status: [queueTableLog, "btree (job_id, created DESC)"],
     created_brin: [queueTableLog, "brin (created) WITH (pages_per_range='32')"],
@@ -157,6 +152,7 @@ export function indexesOf(settings: Settings, version: number = 180000): Record<
 export function costlyIndexesOf({ queueTable, queueTableLog }: Settings): string[] {
   return [
     `${queueTable}_priority_id_id1_idx`,
+    `${queueTable}_updated_id_id1_idx`,
     `${queueTableLog}_created`,
     `${queueTableLog}_status`,
   ];

@@ -486,19 +486,6 @@ CREATE INDEX IF NOT EXISTS {queue_table_name}_ep_prio_id_idx ON {queue_table} (e
 CREATE INDEX IF NOT EXISTS {queue_table_name}_ep_ea_idx ON {queue_table} (entrypoint, execute_after)
     WHERE status = 'queued';
 
--- Python: its counts. INCLUDE came with PostgreSQL 11; there the index serves index-only scans too.
-DO $$
-BEGIN
-    IF current_setting('server_version_num')::int < 110000 THEN
-        EXECUTE 'CREATE INDEX IF NOT EXISTS {queue_table_name}_updated_id_id1_idx ON {queue_table} (updated, id DESC)
-            WHERE status = ''picked''';
-    ELSE
-        EXECUTE 'CREATE INDEX IF NOT EXISTS {queue_table_name}_updated_id_id1_idx ON {queue_table} (updated, id DESC)
-            INCLUDE (id) WHERE status = ''picked''';
-    END IF;
-END
-$$;
-
 -- Log rows that no statistics row counts yet.
 CREATE INDEX IF NOT EXISTS {queue_table_log_name}_not_aggregated ON {queue_table_log} ((1)) WHERE NOT aggregated;
 
@@ -940,12 +927,18 @@ ALTER TABLE {queue_table} ADD COLUMN IF NOT EXISTS take_overs int4 NOT NULL DEFA
 --   rewrites before PostgreSQL 11
 ALTER TABLE {queue_table} ADD COLUMN IF NOT EXISTS cancel_requested boolean NOT NULL DEFAULT false;`,
   "0003_lean_indexes": `-- Indexes that no statement of ours uses and that cost each job more than they give a Python worker or dashboard. The Python
--- project's own upgrade makes them again, and this takes them away again.
+-- project's own upgrade makes them again, and this takes them away again. Its counts read the index of heartbeats in place of
+-- that of \`updated\`.
 
 -- step: Drop the index {queue_table_name}_priority_id_id1_idx
 --   mends index {queue_table_name}_priority_id_id1_idx dropped
 --   locks {queue_table} ACCESS EXCLUSIVE
 DROP INDEX IF EXISTS {schema_prefix}{queue_table_name}_priority_id_id1_idx;
+
+-- step: Drop the index {queue_table_name}_updated_id_id1_idx
+--   mends index {queue_table_name}_updated_id_id1_idx dropped
+--   locks {queue_table} ACCESS EXCLUSIVE
+DROP INDEX IF EXISTS {schema_prefix}{queue_table_name}_updated_id_id1_idx;
 
 -- step: Drop the index {queue_table_log_name}_created
 --   mends index {queue_table_log_name}_created dropped

@@ -140,10 +140,10 @@ describe("schema", () => {
     });
 
   test("an index costs speed, a unique one keeps a promise", () => {
-    const [slow, unique, included] = check([
+    const [slow, unique, script] = check([
       "index pgqueuer_picked_heartbeat_idx",
       "index pgqueuer_unique_dedupe_key",
-      "index pgqueuer_updated_id_id1_idx",
+      "function fn_pgqueuer_claim_2",
     ]);
 
     expect(slow).toEqual({
@@ -156,7 +156,7 @@ describe("schema", () => {
       level: "error",
       fix: expect.stringMatching(/^CREATE UNIQUE INDEX CONCURRENTLY .*;$/),
     });
-    expect(included!.fix).toMatch(/^CREATE INDEX CONCURRENTLY .* INCLUDE \(id\) /);
+    expect(script!.fix).toBe("pgq upgrade");
   });
 
   test("what no worker misses, and what an operator has set, are notes", () => {
