@@ -63,9 +63,21 @@ test("a large claim, of two statements at once, gives the first jobs in their or
     priority: priorities,
   });
   const byPriority = [2, 1, 0].flatMap((level) => ids.filter((_, n) => priorities[n] === level));
+  const dequeue = store.dequeue.bind(store);
+  let release = (): void => {};
+  const secondIsDone = new Promise<void>((resolve) => release = resolve);
+  let calls = 0;
+  store.dequeue = async (...order) => {
+    const isFirst = calls++ === 0;
+    if (isFirst) await secondIsDone;
+    const jobs = await dequeue(...order);
+    if (!isFirst) release();
+    return jobs;
+  };
 
   const jobs = await claim(claimer("work"), 1_000);
 
+  store.dequeue = dequeue;
   expect(jobs.map((job) => job.id)).toEqual(byPriority.slice(0, 1_000));
 });
 
