@@ -48,10 +48,11 @@ export function updateDocument(): void {
 function renderSection(run: RunResult): string {
   const versions = Object.entries(run.versions).map((pair) => pair.join(" ")).join(", ");
   const settings = Object.entries(run.server).map(([name, value]) => `\`${name} = ${value}\``);
+  const part = run.kind === "targets" ? " Of the workloads, those that have a target." : "";
   return [
     `Measured on ${run.date.slice(0, 10)}: ${run.machine}. ${versions}. ${
       settings.join(", ")
-    }; everything else as PostgreSQL comes. Medians of ${run.rounds} interleaved rounds, lowest and highest in brackets.`,
+    }; everything else as PostgreSQL comes. Medians of ${run.rounds} interleaved rounds, lowest and highest in brackets.${part}`,
     "![Bars of each workload](../bench/results/latest.svg)",
     ...(run.targets.length === 0 ? [] : [renderTargets(run)]),
     ...run.workloads.map(renderWorkload),

@@ -1,10 +1,13 @@
 /** The command line of the bench. */
 import { parseArgs } from "node:util";
 import type { BenchOptions } from "./bench.ts";
+import { TARGET_CONTENDERS, TARGET_WORKLOADS } from "./targets.ts";
 
 /** What a run is asked for. */
 export interface RunOptions extends BenchOptions {
   readonly json: boolean;
+  /** Only the workloads that have a target, at their full size. */
+  readonly targets: boolean;
   /** Workloads, by the beginning of their names; empty: all. */
   readonly only: readonly string[];
   /** Contenders, by the beginning of their names; empty: all. */
@@ -14,6 +17,7 @@ export interface RunOptions extends BenchOptions {
 export const USAGE = `npm run bench -- [options]
 
   --quick          small numbers, one round: under two minutes
+  --targets        what has a target, beside the peers of those, and the drain on each runtime: 20 minutes
   --soak           the pressure workloads at full length, and the soak
   --only NAME      workloads whose name begins so; may be repeated
   --peers NAME     contenders whose name begins so; may be repeated
@@ -34,12 +38,19 @@ export function readOptions(argv: readonly string[]): RunOptions | "help" | "lis
   if (values.help) return "help";
   if (values.list) return "list";
   const quick = values.quick ?? false;
+  const targets = values.targets ?? false;
+  if (targets && (quick || values.soak || values.only || values.peers)) {
+    throw new BenchUsageError(
+      "Cannot use --targets as it says what to measure by itself: leave out --quick, --soak, --only and --peers",
+    );
+  }
   return {
     quick,
     soak: values.soak ?? false,
     json: values.json ?? false,
-    only: values.only ?? [],
-    peers: values.peers ?? [],
+    targets,
+    only: values.only ?? (targets ? TARGET_WORKLOADS : []),
+    peers: values.peers ?? (targets ? TARGET_CONTENDERS : []),
     rounds: positive("--rounds", values.rounds, quick ? 1 : 3, true),
     scale: positive("--scale", values.scale, quick ? 0.025 : 1, false),
   };
@@ -52,6 +63,7 @@ function parse(argv: readonly string[]) {
       options: {
         quick: { type: "boolean" },
         soak: { type: "boolean" },
+        targets: { type: "boolean" },
         json: { type: "boolean" },
         list: { type: "boolean" },
         help: { type: "boolean", short: "h" },

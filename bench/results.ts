@@ -36,7 +36,7 @@ export interface RunResult {
   readonly machine: string;
   readonly versions: Readonly<Record<string, string>>;
   readonly server: Readonly<Record<string, string>>;
-  readonly kind: "full" | "quick" | "soak";
+  readonly kind: "full" | "targets" | "quick" | "soak";
   readonly rounds: number;
   readonly scale: number;
   readonly seconds: number;

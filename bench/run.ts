@@ -64,7 +64,7 @@ async function main(argv: readonly string[]): Promise<number> {
       machine: describeMachine(),
       versions: { PostgreSQL: server.version, ...found.versions },
       server: SERVER_SETTINGS,
-      kind: options.soak ? "soak" : options.quick ? "quick" : "full",
+      kind: kindOf(options),
       rounds: options.rounds,
       scale: options.scale,
       seconds: Math.round((performance.now() - begun) / 1_000),
@@ -72,7 +72,8 @@ async function main(argv: readonly string[]): Promise<number> {
       targets: judge(workloads),
       skipped: found.skipped,
     };
-    const whole = !options.quick && options.only.length === 0 && options.peers.length === 0;
+    const whole = options.targets ||
+      !options.quick && options.only.length === 0 && options.peers.length === 0;
     const name = whole ? "latest" : "partial";
     writeResult(`${name}.svg`, renderChart(result));
     say(`written to ${writeResult(`${name}.json`, `${JSON.stringify(result, null, 1)}\n`)}`);
@@ -83,6 +84,10 @@ async function main(argv: readonly string[]): Promise<number> {
     await server.stop();
     found.redis?.stop();
   }
+}
+
+function kindOf({ targets, soak, quick }: RunOptions): RunResult["kind"] {
+  return targets ? "targets" : soak ? "soak" : quick ? "quick" : "full";
 }
 
 /** Each contender once in each round, so that whatever else the machine does falls on all of them alike. */

@@ -85,6 +85,17 @@ const TARGETS: readonly Target[] = [
   },
 ];
 
+/** What to measure to judge all of them; the drain on each runtime besides, which has none. */
+export const TARGET_WORKLOADS: readonly string[] = [
+  ...new Set(TARGETS.flatMap(({ what, against }) => [what.workload, against.workload])),
+  "runtimes",
+];
+
+/** Who is in them. */
+export const TARGET_CONTENDERS: readonly string[] = [
+  ...new Set([OURS, ...TARGETS.flatMap(({ against }) => against.contender ?? [])]),
+];
+
 /** How a target stands in one run. */
 export interface Reached {
   readonly title: string;

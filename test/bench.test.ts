@@ -155,7 +155,21 @@ describe("the command line", () => {
     expect(readOptions(["--help"])).toBe("help");
   });
 
+  test("--targets measures what has a target, with those that it is compared with", () => {
+    const options = readOptions(["--targets"]);
+
+    expect(options).toMatchObject({
+      only: expect.arrayContaining(["drain-1", "snapshot", "latency", "sql-floor", "runtimes"]),
+      peers: ["pgqueuer", "graphile-worker tuned", "pg-boss tuned"],
+      rounds: 3,
+      scale: 1,
+    });
+    const { only } = options as { only: readonly string[] };
+    expect(only.filter((name) => !WORKLOADS.some((one) => one.name === name))).toEqual([]);
+  });
+
   test.each([
+    [["--targets", "--quick"], /--targets as it says what to measure/],
     [["--rounds", "0"], /--rounds as it must be a whole number/],
     [["--scale", "x"], /--scale as it must be a number > 0/],
     [["--quik"], /--quik/],
