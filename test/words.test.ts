@@ -5,6 +5,7 @@ import { reconnectDelayMs } from "../src/backoff.ts";
 import { toMs } from "../src/duration.ts";
 import { healthCheckEvent, parseEvent } from "../src/event.ts";
 import { byteaArray, numberArray, textArray } from "../src/sql/array_literal.ts";
+import { fromBase64, toHex } from "../src/sql/bytes.ts";
 import { tracebackOf } from "../src/traceback.ts";
 import { resolveRunOptions } from "../src/worker/run_options.ts";
 
@@ -209,6 +210,16 @@ test("array literals quote what needs it", () => {
   expect(byteaArray([new Uint8Array([0, 255]), null, new Uint8Array()])).toBe(
     '{"\\\\x00ff",NULL,"\\\\x"}',
   );
+});
+
+test("bytes become hex and come back from the lines of base64 that PostgreSQL writes", () => {
+  const bytes = Uint8Array.from({ length: 256 }, (_, n) => n);
+  const lines = btoa(String.fromCharCode(...bytes)).replace(/.{76}/g, "$&\n");
+
+  expect(toHex(bytes.subarray(9, 18))).toBe("090a0b0c0d0e0f1011");
+  expect(Array.from(fromBase64(lines))).toEqual(Array.from(bytes));
+  expect(fromBase64(lines).constructor).toBe(Uint8Array);
+  expect(fromBase64("").length).toBe(0);
 });
 
 test("reconnects wait longer with each failure, up to two seconds, and never all the same", () => {

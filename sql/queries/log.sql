@@ -131,7 +131,7 @@ SELECT count(*)::int4 AS count FROM gone;
 -- Gives held jobs, the newest first, with why each failed last.
 --   $1 int4   most jobs
 SELECT id, priority, queue_manager_id AS manager, created, updated, heartbeat, execute_after AS due, status,
-    entrypoint, dedupe_key AS dedupe, payload, headers, attempts, slot,
+    entrypoint, dedupe_key AS dedupe, encode(payload, 'base64') AS payload, headers, attempts, slot,
     (
         SELECT traceback FROM {queue_table_log} AS entry
         WHERE entry.job_id = job.id AND entry.status = 'failed'

@@ -1,7 +1,8 @@
 -- Statements on the queue table.
 --
 -- Lists come as the text of an array, since every client can send text and not every client can send arrays that hold
--- null. A claim is known by the value that `updated` got when it was made: its lease. Who stores an outcome gives that too, since
+-- null; payloads are given in base64, which takes clients less time to read than bytea.
+-- A claim is known by the value that `updated` got when it was made: its lease. Who stores an outcome gives that too, since
 -- the same worker may have claimed the job again, and a statement may reach the server late, or for a second time.
 -- Every change of status writes its log row in the same statement; {log_steps} is true or false, and says whether the
 -- log has the steps of a job (queued, picked) or only how it ended and why it was tried again.
@@ -219,7 +220,7 @@ WITH range AS (
     SELECT id, 'picked', entrypoint, priority FROM claimed WHERE {log_steps}
 )
 SELECT id, priority, queue_manager_id AS manager, created, updated, heartbeat, execute_after AS due, status,
-    entrypoint, dedupe_key AS dedupe, payload, headers, attempts, slot,
+    entrypoint, dedupe_key AS dedupe, encode(payload, 'base64') AS payload, headers, attempts, slot,
     (extract(epoch FROM updated) * 1000000)::bigint AS lease
 FROM claimed ORDER BY priority DESC, id;
 
@@ -233,8 +234,8 @@ FROM claimed ORDER BY priority DESC, id;
 --   $5 text   most picked jobs of each in the fleet, int4[]; 0: no limit
 --   $6 text   most starts a second of each in the fleet, float8[]; infinity: no limit
 --   $7 text   whether its jobs without a dedupe key run one after another, boolean[]
-SELECT id, priority, manager_id AS manager, created, updated, heartbeat, due, status, entrypoint, dedupe, payload,
-    headers, attempts, slot, (extract(epoch FROM updated) * 1000000)::bigint AS lease
+SELECT id, priority, manager_id AS manager, created, updated, heartbeat, due, status, entrypoint, dedupe,
+    encode(payload, 'base64') AS payload, headers, attempts, slot, (extract(epoch FROM updated) * 1000000)::bigint AS lease
 FROM {claim_function}(
     $1::int4, $2::int4, $3::uuid, $4::text::text[], $5::text::int4[], $6::text::float8[], $7::text::boolean[], {log_steps}
 );
@@ -297,7 +298,7 @@ WITH asked AS (
     ) FROM held
 )
 SELECT id, priority, queue_manager_id AS manager, created, updated, heartbeat, execute_after AS due, status,
-    entrypoint, dedupe_key AS dedupe, payload, headers, attempts, slot,
+    entrypoint, dedupe_key AS dedupe, encode(payload, 'base64') AS payload, headers, attempts, slot,
     (extract(epoch FROM updated) * 1000000)::bigint AS lease, cancel_requested AS canceled
 FROM claimed ORDER BY priority DESC, id;
 

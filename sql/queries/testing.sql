@@ -6,7 +6,7 @@
 --   $2 text   the only entrypoint to give, or null
 --   $3 int4   most rows, or null
 SELECT id, priority, queue_manager_id AS manager, created, updated, heartbeat, execute_after AS due, status,
-    entrypoint, dedupe_key AS dedupe, payload, headers, attempts, slot
+    entrypoint, dedupe_key AS dedupe, encode(payload, 'base64') AS payload, headers, attempts, slot
 FROM {queue_table}
 WHERE ($1::text IS NULL OR status = $1::text::{queue_status_type}) AND ($2::text IS NULL OR entrypoint = $2::text)
 ORDER BY id DESC

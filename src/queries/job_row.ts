@@ -1,4 +1,5 @@
 import type { Headers, Job, JobStatus } from "../job.ts";
+import { fromBase64 } from "../sql/bytes.ts";
 
 /** A job as the statements give it: names of one word, so that a client that renames columns leaves them alone. */
 export interface JobRow {
@@ -12,7 +13,8 @@ export interface JobRow {
   status: JobStatus;
   entrypoint: string;
   dedupe: string | null;
-  payload: Uint8Array | null;
+  /** In base64. */
+  payload: string | null;
   headers: Headers | string | null;
   attempts: number;
   slot: string | number | bigint | null;
@@ -48,10 +50,7 @@ export function decodeJob(row: JobRow): Job {
     status: row.status,
     entrypoint: row.entrypoint,
     dedupeKey: row.dedupe,
-    // A Buffer on some clients: handlers get the same class everywhere.
-    payload: row.payload === null
-      ? null
-      : new Uint8Array(row.payload.buffer, row.payload.byteOffset, row.payload.byteLength),
+    payload: row.payload === null ? null : fromBase64(row.payload),
     headers: decodeHeaders(row.headers),
     attempts: row.attempts,
     queueManagerId: row.manager,

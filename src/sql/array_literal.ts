@@ -5,6 +5,7 @@
  * first element, and several clients cannot send an array that holds null. See
  * https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO for the syntax.
  */
+import { toHex } from "./bytes.ts";
 
 /** The text of an array of numbers. */
 export function numberArray(values: readonly number[]): string {
@@ -26,33 +27,10 @@ function quoted(value: string): string {
   return /["\\]/.test(value) ? `"${value.replace(/["\\]/g, "\\$&")}"` : `"${value}"`;
 }
 
-const HEX_DIGITS: Uint8Array = new TextEncoder().encode("0123456789abcdef");
-const [QUOTE, BACKSLASH, COMMA, X, OPEN, CLOSE, N, U, L] = new TextEncoder().encode('"\\,x{}NUL');
-
-/** The text of an array of bytea, in hex. Written as bytes first: strings that grow by a character are slow. */
+/** The text of an array of bytea, in hex. In an array a backslash is written twice. */
 export function byteaArray(values: readonly (Uint8Array | null)[]): string {
-  let length = 2;
-  for (const value of values) length += value === null ? 5 : 2 * value.length + 6;
-  const text = new Uint8Array(length);
-  let at = 0;
-  text[at++] = OPEN!;
-  for (let index = 0; index < values.length; index++) {
-    const value = values[index]!;
-    if (index > 0) text[at++] = COMMA!;
-    if (value === null) {
-      for (const letter of [N!, U!, L!, L!]) text[at++] = letter;
-      continue;
-    }
-    // In an array a backslash is written twice.
-    for (const letter of [QUOTE!, BACKSLASH!, BACKSLASH!, X!]) text[at++] = letter;
-    for (let byte = 0; byte < value.length; byte++) {
-      text[at++] = HEX_DIGITS[value[byte]! >> 4]!;
-      text[at++] = HEX_DIGITS[value[byte]! & 15]!;
-    }
-    text[at++] = QUOTE!;
-  }
-  text[at++] = CLOSE!;
-  return new TextDecoder().decode(text.subarray(0, at));
+  const texts = values.map((value) => value === null ? "NULL" : `"\\\\x${toHex(value)}"`);
+  return `{${texts.join(",")}}`;
 }
 
 /**

@@ -1349,7 +1349,7 @@ SELECT count(*)::int4 AS count FROM gone`,
 )
 SELECT count(*)::int4 AS count FROM gone`,
   list_failed: `SELECT id, priority, queue_manager_id AS manager, created, updated, heartbeat, execute_after AS due, status,
-    entrypoint, dedupe_key AS dedupe, payload, headers, attempts, slot,
+    entrypoint, dedupe_key AS dedupe, encode(payload, 'base64') AS payload, headers, attempts, slot,
     (
         SELECT traceback FROM {queue_table_log} AS entry
         WHERE entry.job_id = job.id AND entry.status = 'failed'
@@ -1704,11 +1704,11 @@ LEFT JOIN stored AS raised ON raised.dedupe_key = input.dedupe_key`,
     SELECT id, 'picked', entrypoint, priority FROM claimed WHERE {log_steps}
 )
 SELECT id, priority, queue_manager_id AS manager, created, updated, heartbeat, execute_after AS due, status,
-    entrypoint, dedupe_key AS dedupe, payload, headers, attempts, slot,
+    entrypoint, dedupe_key AS dedupe, encode(payload, 'base64') AS payload, headers, attempts, slot,
     (extract(epoch FROM updated) * 1000000)::bigint AS lease
 FROM claimed ORDER BY priority DESC, id`,
-  claim_limited: `SELECT id, priority, manager_id AS manager, created, updated, heartbeat, due, status, entrypoint, dedupe, payload,
-    headers, attempts, slot, (extract(epoch FROM updated) * 1000000)::bigint AS lease
+  claim_limited: `SELECT id, priority, manager_id AS manager, created, updated, heartbeat, due, status, entrypoint, dedupe,
+    encode(payload, 'base64') AS payload, headers, attempts, slot, (extract(epoch FROM updated) * 1000000)::bigint AS lease
 FROM {claim_function}(
     $1::int4, $2::int4, $3::uuid, $4::text::text[], $5::text::int4[], $6::text::float8[], $7::text::boolean[], {log_steps}
 )`,
@@ -1760,7 +1760,7 @@ FROM {claim_function}(
     ) FROM held
 )
 SELECT id, priority, queue_manager_id AS manager, created, updated, heartbeat, execute_after AS due, status,
-    entrypoint, dedupe_key AS dedupe, payload, headers, attempts, slot,
+    entrypoint, dedupe_key AS dedupe, encode(payload, 'base64') AS payload, headers, attempts, slot,
     (extract(epoch FROM updated) * 1000000)::bigint AS lease, cancel_requested AS canceled
 FROM claimed ORDER BY priority DESC, id`,
   look_ahead: `WITH asked AS (
@@ -2309,7 +2309,7 @@ ALTER TABLE {statistics_table} RESET (
     autovacuum_analyze_scale_factor, autovacuum_analyze_threshold
 )`,
   find_jobs: `SELECT id, priority, queue_manager_id AS manager, created, updated, heartbeat, execute_after AS due, status,
-    entrypoint, dedupe_key AS dedupe, payload, headers, attempts, slot
+    entrypoint, dedupe_key AS dedupe, encode(payload, 'base64') AS payload, headers, attempts, slot
 FROM {queue_table}
 WHERE ($1::text IS NULL OR status = $1::text::{queue_status_type}) AND ($2::text IS NULL OR entrypoint = $2::text)
 ORDER BY id DESC
