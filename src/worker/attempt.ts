@@ -30,11 +30,6 @@ export class Attempt<OfJob extends Job = ClaimedJob> {
   ended = false;
   /** Whether the job is somebody else's by now: then nothing of this attempt is stored. */
   lost = false;
-  /**
-   * Whether the handler's transaction is about to commit. Its row is locked then: nobody renews its lease, as that would
-   * wait, and nobody can take it over.
-   */
-  committing = false;
   /** Is called when nothing that the handler still does can count. */
   onDoomed: (() => void) | undefined;
   readonly #parts: ContextParts;

@@ -101,9 +101,7 @@ export class Heartbeat {
 
   /** Says whether the leases are renewed, as far as they are still ours. */
   async #beat(): Promise<boolean> {
-    const attempts = [...this.#parts.attempts()].filter((attempt) =>
-      !attempt.lost && !attempt.committing
-    );
+    const attempts = [...this.#parts.attempts()].filter((attempt) => !attempt.lost);
     const sentAt = momentNow();
     try {
       const leases = attempts.length === 0

@@ -34,6 +34,8 @@ export async function runInTransaction(
 ): Promise<Outcome> {
   const { job, context } = attempt;
   let outcome = { status: "released" } as HandlerOutcome;
+  /** Whether it may have committed. From then on the row is locked, and heartbeats and take-overs pass it over. */
+  let committing = false;
 
   /** What becomes of a job that was given up before its handler was called. */
   const notStarted = (): HandlerOutcome => ({
@@ -54,7 +56,7 @@ export async function runInTransaction(
     );
     attempt.onDoomed = undefined;
     if (outcome.status !== "successful" || attempt.lost) return false;
-    attempt.committing = true;
+    committing = true;
     try {
       if (await acknowledger.storeIn(open.executor, job)) return true;
       attempt.lose(new LeaseLostError(job.id, "another worker has taken it over, or it is gone"));
@@ -69,7 +71,7 @@ export async function runInTransaction(
   const onLost = (error: unknown): void => {
     const asked = outcome.status === "exception" && outcome.error instanceof RetryRequested;
     // Why it is to stop was known before, and what the handler made of that.
-    const known = !attempt.committing && (attempt.reason !== undefined || asked);
+    const known = !committing && (attempt.reason !== undefined || asked);
     if (known) return;
     context.log.warn(`lost its transaction: ${error}`);
     loseConnection();
@@ -79,8 +81,8 @@ export async function runInTransaction(
     try {
       const end = await transactions!.run(work, onLost);
       // Also where the handler had been told to stop before, and went on to its end.
-      if (end.status === "lost" && attempt.committing) loseConnection();
-      attempt.committing = false;
+      if (end.status === "lost" && committing) loseConnection();
+      committing = false;
       if (end.status === "committed") return { status: "committed" };
       const refused = end.status === "rolled back" && outcome.status === "successful" &&
         !attempt.lost;
