@@ -7,6 +7,7 @@ import { healthCheckEvent, parseEvent } from "../src/event.ts";
 import { byteaArray, numberArray, textArray } from "../src/sql/array_literal.ts";
 import { fromBase64, toHex } from "../src/sql/bytes.ts";
 import { tracebackOf } from "../src/traceback.ts";
+import { resolveEntrypoint } from "../src/worker/entrypoint.ts";
 import { resolveRunOptions } from "../src/worker/run_options.ts";
 
 describe("toMs()", () => {
@@ -120,6 +121,36 @@ describe("resolveRunOptions()", () => {
     [{ blockTimeout: 0 }, 0],
   ])("lets handlers block for a time that follows from %j", (options, blockTimeoutMs) => {
     expect(resolveRunOptions(options).blockTimeoutMs).toBe(blockTimeoutMs);
+  });
+});
+
+describe("resolveEntrypoint()", () => {
+  test.each([
+    [{ concurrencyLimit: -1 }, /"concurrencyLimit".*integer >= 0/],
+    [{ requestsPerSecond: 0 }, /"requestsPerSecond".*number > 0/],
+    [{ requestsPerSecond: NaN }, /number > 0/],
+    // It would be renewed every few milliseconds.
+    [{ retryTimer: 5 }, /"retryTimer".*0 or at least 100 ms: current value is 5 ms/],
+    [{ serializedDispatch: "yes" }, /true or false/],
+    [{ timeout: -1 }, /"timeout"/],
+    [{ onFailure: "keep" }, /"delete", "hold"/],
+    [{ maxTakeOvers: 0 }, /integer >= 1/],
+    [{ retry: { maxAttempts: 0 } }, /integer >= 1/],
+    [{ retry: { jitter: 2 } }, /from 0 to 1/],
+    [{ concurency: 1 }, /"concurency" is not an option/],
+  ])("refuses %j", (options, message) => {
+    expect(() => resolveEntrypoint("work", options as never, () => {})).toThrow(message);
+  });
+
+  test("takes 0 for no limit", () => {
+    const options = { concurrencyLimit: 0, retryTimer: 0, timeout: 0 };
+
+    expect(resolveEntrypoint("work", options, () => {})).toMatchObject({
+      concurrencyLimit: 0,
+      requestsPerSecond: Infinity,
+      retryTimerMs: 0,
+      timeoutMs: 0,
+    });
   });
 });
 

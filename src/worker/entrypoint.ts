@@ -4,6 +4,7 @@ import type { Gate } from "../queries/queue.ts";
 import { type OnFailure, resolveRetry, type RetryOptions, type RetryPolicy } from "../retry.ts";
 import { integerAtLeast, knownOptions, nonEmptyText, oneOf, shown } from "../validate.ts";
 import type { Handler } from "./run_job.ts";
+import { leaseDuration } from "./run_options.ts";
 
 /** Options for {@linkcode PgQueuer.entrypoint}. Declare the same limits in every worker of a fleet. */
 export interface EntrypointOptions {
@@ -22,7 +23,7 @@ export interface EntrypointOptions {
   requestsPerSecond?: number | undefined;
   /**
    * A picked job of this entrypoint whose heartbeat is older than this is run again, instead of after the run's
-   * `heartbeatTimeout`. `0` is no timer of its own.
+   * `heartbeatTimeout`. At least 100 ms; `0` is no timer of its own.
    *
    * @default {0}
    */
@@ -148,7 +149,7 @@ export function resolveEntrypoint(
     transactional: flag("transactional", options.transactional),
     concurrencyLimit: integerAtLeast("concurrencyLimit", options.concurrencyLimit ?? 0, 0),
     requestsPerSecond: rate(options.requestsPerSecond ?? Infinity),
-    retryTimerMs: toMs("retryTimer", options.retryTimer ?? 0),
+    retryTimerMs: leaseDuration("retryTimer", options.retryTimer ?? 0),
     timeoutMs: toMs("timeout", options.timeout ?? 0),
     retry: options.retry === undefined ? null : resolveRetry(options.retry),
     onFailure: oneOf("onFailure", options.onFailure ?? "delete", ["delete", "hold"]),

@@ -114,7 +114,7 @@ export const RUN_OPTIONS: readonly string[] = [
 const MAX_BATCH_SIZE = 10_000;
 
 /** Shorter timeouts would spend the database on heartbeats, or lose leases to a pause of the garbage collector. */
-const MIN_HEARTBEAT_TIMEOUT_MS = 100;
+const MIN_LEASE_MS = 100;
 
 /** Heartbeat timeouts in the default block timeout: far more than a handler should block, and a hung process is found out. */
 const BLOCKED_TIMEOUTS = 20;
@@ -131,7 +131,8 @@ export function resolveRunOptions(options: RunOptions = {}): ResolvedRunOptions 
   knownOptions("options", options, RUN_OPTIONS);
   const { batchSize = "auto", maxConcurrentTasks = 100 } = options;
   const mode = oneOf("mode", options.mode ?? "continuous", ["continuous", "drain"]);
-  const heartbeatTimeoutMs = heartbeatTimeout(
+  const heartbeatTimeoutMs = leaseDuration(
+    "heartbeatTimeout",
     options.heartbeatTimeout ?? DEFAULT_HEARTBEAT_TIMEOUT_MS,
   );
   return {
@@ -159,11 +160,16 @@ function atMostBatch(batchSize: number): number {
   );
 }
 
-function heartbeatTimeout(value: Duration): number {
-  const ms = toMs("heartbeatTimeout", value);
-  if (ms === 0 || ms >= MIN_HEARTBEAT_TIMEOUT_MS) return ms;
+/**
+ * Checks how long a lease lasts. Gives milliseconds; `0`: it has no end of its own.
+ *
+ * @throws {RangeError} If it is too short to be renewed in time.
+ */
+export function leaseDuration(name: string, value: Duration): number {
+  const ms = toMs(name, value);
+  if (ms === 0 || ms >= MIN_LEASE_MS) return ms;
   throw new RangeError(
-    `Cannot use "heartbeatTimeout" as it must be 0 or at least ${MIN_HEARTBEAT_TIMEOUT_MS} ms: current value is ${ms} ms`,
+    `Cannot use "${name}" as it must be 0 or at least ${MIN_LEASE_MS} ms: current value is ${ms} ms`,
   );
 }
 
