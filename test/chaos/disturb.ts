@@ -86,12 +86,13 @@ export async function disturb(step: Step, stage: Stage, fleet: Fleet): Promise<s
   }
 }
 
-/** Kills the sessions of workers. Gives their number. */
+/** Kills the sessions of workers, of those that have a process just then. Gives their number. */
 async function terminate(stage: Stage, names: readonly string[]): Promise<number> {
+  const running = names.filter((name) => name !== "");
   const killed = await stage.control.run((sql) =>
     sql`
       select pg_terminate_backend(pid) from pg_stat_activity
-      where application_name = any (${`{${names}}`}::text::text[]) and usename = 'app'`
+      where application_name = any (${`{${running}}`}::text::text[]) and usename = 'app'`
   );
   return killed.length;
 }
