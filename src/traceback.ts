@@ -27,7 +27,7 @@ export function retryTracebackOf(
     ...traceback,
     additional_context: {
       ...traceback.additional_context,
-      attempt: job.attempts + 1,
+      attempt: job.attempts,
       retry_delay: clockText(delayMs),
       reason: reason === null ? null : storable(reason),
     },

@@ -229,7 +229,7 @@ test("a handler that asks for another attempt gets it, and the log says why", as
   expect(retries.map((row) => row.status)).toEqual(["queued", "queued"]);
   expect(retries[1]!.traceback).toMatchObject({
     exception_type: "RetryRequested",
-    additional_context: { attempt: 2, retry_delay: "0:00:00.050000", reason: "not yet" },
+    additional_context: { attempt: 1, retry_delay: "0:00:00.050000", reason: "not yet" },
   });
 });
 
