@@ -23,7 +23,7 @@ export interface SettingsOptions {
    * @default the first of the connection's `search_path`, or `PGQUEUER_SCHEMA`
    */
   schema?: string | null | undefined;
-  /** Notification channel. @default {"ch_pgqueuer"} */
+  /** Notification channel. It may have dots, dashes and capitals too. @default {"ch_pgqueuer"} */
   channel?: string | undefined;
   /** Trigger function. @default {"fn_pgqueuer_changed"} */
   function?: string | undefined;
@@ -92,8 +92,11 @@ const ENVIRONMENT: Record<keyof SettingsOptions, readonly string[]> = {
   log: ["PGQUEUER_LOG"],
 };
 
+/** PostgreSQL takes no longer name in LISTEN. */
+const MAX_CHANNEL_LENGTH = 63;
+
+const DEFAULT_CHANNEL = "ch_pgqueuer";
 const DEFAULT_NAMES = {
-  channel: "ch_pgqueuer",
   function: "fn_pgqueuer_changed",
   trigger: "tg_pgqueuer_changed",
   queueStatusType: "pgqueuer_status",
@@ -146,6 +149,7 @@ export function resolveSettings(
   ) as Record<keyof typeof DEFAULT_NAMES, string>;
   return {
     ...names,
+    channel: channelName(given("channel") ?? prefix + DEFAULT_CHANNEL),
     prefix,
     schema: schema === null ? null : identifier("schema", schema.toLowerCase()),
     durability: oneOf("durability", given("durability") ?? "durable", [
@@ -155,6 +159,21 @@ export function resolveSettings(
     ]),
     log: oneOf("log", given("log") ?? "full", ["full", "terminal"]),
   };
+}
+
+/** A channel is sent as a string or in quotes, so it may hold more than an identifier, as in the Python project. */
+function channelName(value: string): string {
+  if (typeof value === "string" && /^[A-Za-z0-9_][A-Za-z0-9_.-]*$/.test(value)) {
+    if (value.length <= MAX_CHANNEL_LENGTH) return value;
+    throw new RangeError(
+      `Cannot use "channel" as it must have at most ${MAX_CHANNEL_LENGTH} characters: "${value}" has ${value.length}`,
+    );
+  }
+  throw new RangeError(
+    `Cannot use "channel" as it must be of letters, digits, _, . and -, and begin with none of the last two: current value is ${
+      shown(value)
+    }`,
+  );
 }
 
 function identifier(name: string, value: string): string {

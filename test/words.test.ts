@@ -78,7 +78,14 @@ describe("resolveSettings()", () => {
     expect(resolveSettings({}, environment).queueTable).toBe("bare_table");
   });
 
+  test.each(["Shop-Jobs.1", "1st", "a".repeat(63)])("takes the channel %s", (channel) => {
+    expect(resolveSettings({}, { PGQUEUER_CHANNEL: channel }).channel).toBe(channel);
+  });
+
   test.each([
+    ["a quote in a channel", { channel: "a'b" }, /"channel" .*letters, digits/],
+    ["a channel that begins with a dash", { channel: "-a" }, /"channel" .*begin with none/],
+    ["a long channel", { channel: "c".repeat(64) }, /at most 63/],
     ["a quote", { prefix: 'a"b' }, /plain SQL identifier/],
     ["a statement", { schema: "public; drop table x" }, /plain SQL identifier/],
     ["a dot", { queueTable: "other.jobs" }, /plain SQL identifier/],

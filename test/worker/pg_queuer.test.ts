@@ -211,6 +211,28 @@ test("openWorkerDriver() refuses a missing DSN and passes on why it cannot conne
   );
 });
 
+test("a channel with capitals, dots and dashes wakes the worker", async () => {
+  const own = await openTestQueue();
+  const settings = { ...own.names, channel: `Shop-Jobs.${own.names.prefix}` };
+  await own.queries.uninstall();
+  const queries = new Queries(fromPostgresJs(own.sql), settings);
+  await queries.install();
+  const seen: number[] = [];
+  const pgq = await own.worker(settings);
+  pgq.entrypoint("work", ({ id }) => void seen.push(id));
+  const run = pgq.run({ dequeueTimeout: { minutes: 10 } });
+  // The second one comes when the worker waits.
+  for (const count of [1, 2]) {
+    await queries.enqueue("work", null);
+    await until("it has run", async () => seen.length === count && (await own.rows()).length === 0);
+  }
+
+  await pgq.stop();
+  await run;
+  await own.close();
+  expect(seen).toHaveLength(2);
+});
+
 test("a handler that asks for another attempt gets it, and the log says why", async () => {
   const id = await queue.queries.enqueue("work", null, { dedupeKey: "kept" });
   const seen: number[] = [];
