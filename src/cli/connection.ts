@@ -5,8 +5,14 @@ import { resolveSettings, type Settings, type SettingsOptions } from "../setting
 import { CliError, type Input, type Surroundings, UsageError } from "./command.ts";
 import { createLog } from "./log.ts";
 
+/** A day: longer is a mistake, and a timer could not hold it for ever. */
+const MAX_CONNECT_TIMEOUT_S = 86_400;
+
 /** Variables with a DSN, in the order in which they count. */
 const DSN_VARIABLES = ["PGQUEUER_DSN", "PGDSN", "DATABASE_URL"] as const;
+
+/** Those that Python's `pgq` reads too, which takes PGDSN first: where they differ, the two look at different databases. */
+const PYTHON_VARIABLES: readonly string[] = ["PGQUEUER_DSN", "PGDSN"];
 
 /** Variables of libpq that say where the database is: with one of them no DSN is needed. */
 const TARGET_VARIABLES = ["PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGSERVICE"];
@@ -30,7 +36,7 @@ export interface ChosenDsn {
   readonly dsn: string;
   /** `--pg-dsn`, or the name of a variable. */
   readonly source: string;
-  /** Parameters of the DSN that nothing here can obey. */
+  /** What of the DSN nothing here can obey, and which variable is not read: lines for the user. */
   readonly dropped: readonly string[];
 }
 
@@ -47,8 +53,14 @@ export function chooseDsn(
   if (flags.pgDsn !== undefined) return normalized(String(flags.pgDsn), "--pg-dsn", UsageError);
 
   // A variable set to nothing is how a shell or a container unsets one.
-  const variable = DSN_VARIABLES.find((name) => env[name]);
-  if (variable !== undefined) return normalized(env[variable]!, variable, CliError);
+  const [variable, ...others] = DSN_VARIABLES.filter((name) => env[name]);
+  if (variable !== undefined) {
+    const chosen = normalized(env[variable]!, variable, CliError);
+    const ignored = others.filter((name) => PYTHON_VARIABLES.includes(name))
+      .filter((name) => env[name] !== env[variable]);
+    const notes = ignored.map((name) => `Ignoring ${name} as ${variable} names another database`);
+    return { ...chosen, dropped: [...chosen.dropped, ...notes] };
+  }
 
   const source = TARGET_VARIABLES.find((name) => env[name]);
   if (source === undefined) return undefined;
@@ -136,6 +148,17 @@ function settingsFlags(flags: Input["flags"]): SettingsOptions {
   };
 }
 
+/** Seconds, as the Python project reads them. It wins over `connect_timeout` of the DSN there and here. */
+function connectTimeoutOf(env: Surroundings["env"]): { connectTimeout?: number } {
+  const text = env.PGQUEUER_CONNECT_TIMEOUT;
+  if (!text) return {};
+  const seconds = Number(text);
+  if (seconds > 0 && seconds <= MAX_CONNECT_TIMEOUT_S) return { connectTimeout: seconds * 1_000 };
+  throw new CliError(
+    `Cannot use "PGQUEUER_CONNECT_TIMEOUT" as it must be a number of seconds > 0 and <= ${MAX_CONNECT_TIMEOUT_S}: current value is "${text}"`,
+  );
+}
+
 /** A statement over all of a long queue or log may take its time; Ctrl-C ends it too. */
 const STATEMENT_TIMEOUT_MS = 300_000;
 
@@ -162,6 +185,7 @@ export async function withDatabase<T>(
     maxConnections: 1,
     listenDsn: listen === undefined ? dsn : listen?.dsn ?? null,
     statementTimeout: STATEMENT_TIMEOUT_MS,
+    ...connectTimeoutOf(env),
     applicationName: env.PGQUEUER_APPLICATION_NAME || "pgq",
     logger: createLog("warning", say),
   });

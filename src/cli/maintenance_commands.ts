@@ -34,7 +34,10 @@ export const autovac: Command = {
   name: "autovac",
   summary: "Let autovacuum keep up with the queue",
   args: [],
-  flags: [{ flags: "--rollback", summary: "take these settings back" }],
+  flags: [
+    { flags: "--rollback", summary: "take these settings back" },
+    { flags: "--no-rollback", summary: "make these settings (default)" },
+  ],
   notes: `Sets storage parameters of the tables; pgq sql autovac prints them. Jobs go on meanwhile.
 
 Example:

@@ -63,6 +63,7 @@ export const sql: Command = {
     { flags: "--create-schema", summary: "of install: create the schema of --schema (default)" },
     { flags: "--no-create-schema", summary: "of install: leave that out" },
     { flags: "--rollback", summary: "of autovac: take the settings back" },
+    { flags: "--no-rollback", summary: "of autovac: make the settings (default)" },
   ],
   notes:
     `For psql or a migration tool. Before PostgreSQL 12 the first statements of upgrade (ALTER TYPE) cannot run

@@ -180,6 +180,28 @@ test("a mistake in the environment is not one of the command line", () => {
   expect(flag).toThrow(UsageError);
 });
 
+test("PGDSN of another database is said to be ignored, since Python's pgq takes that one", () => {
+  const [one, other] = ["postgresql://h/one", "postgresql://h/other"];
+  const notes = (env: Record<string, string>) => chooseDsn({}, env)?.dropped;
+
+  expect(notes({ PGQUEUER_DSN: one, PGDSN: other })).toEqual([
+    "Ignoring PGDSN as PGQUEUER_DSN names another database",
+  ]);
+  expect(notes({ PGQUEUER_DSN: one, PGDSN: one })).toEqual([]);
+  expect(notes({ PGQUEUER_DSN: one, DATABASE_URL: other })).toEqual([]);
+});
+
+test("PGQUEUER_CONNECT_TIMEOUT must be a number of seconds", async () => {
+  const { code, stderr } = await callPgq(["verify", "--pg-dsn", DSN], {
+    env: { PGQUEUER_CONNECT_TIMEOUT: "soon" },
+  });
+
+  expect(code).toBe(1);
+  expect(stderr).toContain(
+    'Cannot use "PGQUEUER_CONNECT_TIMEOUT" as it must be a number of seconds',
+  );
+});
+
 test("a flag wins over its variable, and parameters that are dropped are said", async () => {
   const settings = chooseSettings({ prefix: "a_" }, {
     PGQUEUER_PREFIX: "b_",
