@@ -1,7 +1,9 @@
 /**
  * Runs the tests of one runtime against a real PostgreSQL and cleans up after them:
  *
- *     tsx test/run.ts [--runtime node|deno|bun|bun-vitest] [arguments of the runner…]
+ *     tsx test/run.ts [--runtime node|deno|bun|bun-vitest|python] [arguments of the runner…]
+ *
+ * `python` is Node with processes of the Python project beside it: `test/python/run.ts` prepares them.
  *
  * A wrapper and no `globalSetup`, as `bun test` reads no vitest configuration:
  * so each runner gets its database the same way, by `PGQ_TEST_DSN`.
@@ -57,7 +59,9 @@ async function main(argv: readonly string[]): Promise<number> {
   const rest = argv.slice(argv[0] === "--runtime" ? 2 : named === undefined ? 0 : 1);
   const runner = runnerOf(named ?? "node", rest);
   if (runner === undefined) {
-    console.error(`Cannot test on "${named}" as it must be one of node, deno, bun, bun-vitest`);
+    console.error(
+      `Cannot test on "${named}" as it must be one of node, deno, bun, bun-vitest, python`,
+    );
     return 2;
   }
 
@@ -104,12 +108,15 @@ function runnerOf(runtime: string, args: readonly string[]): Runner | undefined 
   const timeouts = [`--testTimeout=${TEST_TIMEOUT_MS}`, `--hookTimeout=${TEST_TIMEOUT_MS}`];
   // Without --dir, compiled copies of the tests in dist/ would run too.
   const parallel = `--maxWorkers=${PARALLEL_FILES}`;
-  const where = ["--config=test/vitest.config.ts", "--dir=test"];
+  const dir = runtime === "python" ? "test/python" : "test";
+  const where = [`--config=${dir}/vitest.config.ts`, `--dir=${dir}`];
   const vitest = ["run", ...where, parallel, ...timeouts, ...args];
 
   switch (runtime) {
-    case "node": {
-      const title = `Node ${process.version}`;
+    case "node":
+    case "python": {
+      const beside = runtime === "python" ? " and the Python project" : "";
+      const title = `Node ${process.version}${beside}`;
       return { title, command: process.execPath, args: [script, ...vitest] };
     }
     case "deno": {
