@@ -198,7 +198,7 @@ describe.each(BOTH_WAYS)("a crash of %s", (victim, heir) => {
     const dying = await startPeer(victim, queue);
     const options = (does: "wait" | "end"): WorkOptions => ({
       entrypoints: { [entrypoint]: { does, concurrencyLimit: 1 } },
-      heartbeatTimeoutMs: 1_000,
+      heartbeatTimeoutMs: 2_000,
       dequeueTimeoutMs: 500,
     });
     await dying.ask("work", options("wait"));

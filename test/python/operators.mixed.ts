@@ -146,6 +146,17 @@ describe("on tables that we have installed", () => {
           payload_bytes,
         }));
     expect(shown(theirs)).toEqual(shown(ours));
+    const [first] = JSON.parse(theirs.stdout);
+    expect(JSON.parse(ours.stdout)[0]).toEqual(expect.objectContaining(
+      // Times are in another form of ISO 8601.
+      Object.fromEntries(
+        Object.entries(first).map(([key, value]) =>
+          typeof value === "string" && /^\d{4}-.*Z$/.test(value)
+            ? [key, expect.stringMatching(/^\d{4}-.*Z$/)]
+            : [key, value]
+        ),
+      ),
+    ));
     expect(shown(ours)).toHaveLength(2);
     expect(shown(ours)[0]).toMatchObject({ payload_bytes: 3 });
     expect(requeued).toMatchObject({ code: 0 });
