@@ -348,7 +348,7 @@ test("queue, install, verify and uninstall print JSON where asked", async () => 
   expect(installed).toMatchObject({ outcome: "installed", added: [] });
   expect(installed.tables).toContain(`${queue.schema}.${queue.prefix}xpgqueuer`);
   expect([queued, skipped]).toEqual([{ id: 1 }, { id: null }]);
-  expect(verified).toEqual({ expect: "present", differences: [] });
+  expect(verified).toEqual({ expect: "present", differences: [], fixes: [] });
   expect(removed.removed).toContain(`table ${queue.prefix}xpgqueuer`);
   expect(missing.differences).toContain(`table ${queue.prefix}xpgqueuer`);
 });
