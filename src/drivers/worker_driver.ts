@@ -72,7 +72,12 @@ export async function openWorkerDriver(
     return driver;
   } catch (error) {
     await driver.abandon();
-    throw error;
+    // Deno notices that it was closed before anything was written, and the client gives up.
+    if ((error as { code?: unknown }).code !== "EPIPE") throw error;
+    throw new Error(
+      "Cannot connect as PostgreSQL must answer: the connection was closed, check host and port of the DSN",
+      { cause: error },
+    );
   } finally {
     clearTimeout(timer);
   }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { CheckError, ROOT, run } from "./command.ts";
 
 /** Half of this is text for people: comments, types, README. Twice as much is a file too many. */
-const MAX_BYTES = 300_000;
+const MAX_BYTES = 350_000;
 
 const REQUIRED = [
   "CHANGELOG.md",

@@ -209,7 +209,7 @@ describe.each<[Release, string]>([
 
       expect(installed).toMatchObject({ code: 0 });
       expect(refused.error).toMatch(
-        /^SchemaError: Cannot start as .*missing.*: run "pgq (install|upgrade)"/,
+        /^SchemaError: Cannot start as .*missing.*: run "pgq upgrade --schema \w+ --prefix \w+"/,
       );
       expect(verified).toMatchObject({ code: 1, stdout: expect.stringContaining("missing: ") });
       expect(upgraded).toMatchObject({ code: 0, stdout: expect.stringContaining("pgraded") });
