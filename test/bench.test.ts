@@ -158,14 +158,15 @@ describe("the command line", () => {
   test("--targets measures what has a target, with those that it is compared with", () => {
     const options = readOptions(["--targets"]);
 
+    const { only } = options as { only: readonly string[] };
+    expect(only.filter((name) => !WORKLOADS.some((one) => one.name === name))).toEqual([]);
+    // Last: on Bun the matcher takes the place of the array.
     expect(options).toMatchObject({
       only: expect.arrayContaining(["drain-1", "snapshot", "latency", "sql-floor", "runtimes"]),
       peers: ["pgqueuer", "graphile-worker tuned", "pg-boss tuned"],
       rounds: 3,
       scale: 1,
     });
-    const { only } = options as { only: readonly string[] };
-    expect(only.filter((name) => !WORKLOADS.some((one) => one.name === name))).toEqual([]);
   });
 
   test.each([

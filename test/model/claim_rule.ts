@@ -118,8 +118,10 @@ export function startable(
 /** Whether a job that is due waits for the end of another. */
 function isBlocked(fleet: Fleet, gate: Gate, now: number): boolean {
   const due = dueJobs(fleet, gate, now);
-  return due.length > 0 && freeSeats(fleet, gate) === 0 ||
-    isGroupBusy(fleet, gate) && due.some(({ dedupeKey }) => dedupeKey === null);
+  if (due.length === 0) return false;
+  // Where one with a key waits for a token only, those without a key are no reason to listen for ends: they need it too.
+  return freeSeats(fleet, gate) === 0 ||
+    isGroupBusy(fleet, gate) && due.every(({ dedupeKey }) => dedupeKey === null);
 }
 
 /** What is wrong with what a worker was told to wait for. Whoever obeys it must never start a job late, nor spin. */
