@@ -9,14 +9,29 @@ import { olderSchemas } from "../support/older_schemas.ts";
 import { openTestQueue, testDsn, until } from "../support/queue.ts";
 import { PgqProcess } from "../cli/fixtures/pgq.ts";
 
+/** A database of its own: an index that is built beside writes waits for every snapshot in its database, also of other tests. */
+const database = `upgrade_${randomBytes(4).toString("hex")}`;
+const url = new URL(testDsn());
+url.pathname = `/${database}`;
+const dsn = url.href;
+
+let admin: Sql;
 let sql: Sql;
-const made: string[] = [];
-beforeAll(() => {
-  sql = postgres(testDsn(), { max: 6, onnotice: () => {} });
+beforeAll(async () => {
+  admin = postgres(testDsn(), { max: 1, onnotice: () => {} });
+  await admin`create database ${admin(database)}`;
+  sql = postgres(dsn, { max: 6, onnotice: () => {} });
 });
 afterAll(async () => {
-  for (const name of made) await sql`drop schema if exists ${sql(name)} cascade`;
   await sql.end();
+  // Sessions of processes that were killed end in their own time.
+  await until(
+    "nobody is in the database",
+    async () =>
+      (await admin`select from pg_stat_activity where datname = ${database}`).length === 0,
+  );
+  await admin`drop database ${admin(database)}`;
+  await admin.end();
 });
 
 interface Old {
@@ -30,7 +45,6 @@ interface Old {
 /** A schema that Python's release 1.3 has made. */
 async function anOldSchema(): Promise<Old> {
   const name = `upgrade_${randomBytes(4).toString("hex")}`;
-  made.push(name);
   const [, script] = olderSchemas.find(([release]) => release === "Python 1.3")!;
   await sql.unsafe(
     `create schema ${name}; set search_path = ${name}; ${script}; reset search_path`,
@@ -217,7 +231,7 @@ test(
     await rival.unsafe(`begin; select from ${name}.pgqueuer_statistics limit 1`);
 
     const pgq = new PgqProcess(["upgrade"], {
-      env: { PGQUEUER_DSN: testDsn(), PGQUEUER_SCHEMA: name },
+      env: { PGQUEUER_DSN: dsn, PGQUEUER_SCHEMA: name },
     });
     await until(
       "it has taken a step and is held up",
@@ -246,7 +260,7 @@ test(
 
 test("a client with one connection can upgrade, and gets it back as it was", async () => {
   const { name } = await anOldSchema();
-  const single = postgres(testDsn(), { max: 1, onnotice: () => {} });
+  const single = postgres(dsn, { max: 1, onnotice: () => {} });
   await single`set lock_timeout = '7s'`;
 
   const { outcome } = await new Queries(fromPostgresJs(single), { schema: name }).install();
@@ -261,7 +275,7 @@ test("a client with one connection can upgrade, and gets it back as it was", asy
 test(
   "a worker runs through an upgrade that writes its table anew: no job is lost, and it does not end",
   async () => {
-    const queue = await openTestQueue();
+    const queue = await openTestQueue(dsn);
     const { prefix, schema } = queue.names;
     const settings = resolveSettings(queue.names, {});
     await queue.sql.unsafe(
