@@ -159,7 +159,7 @@ test("G9: the job of a worker that has died runs again", async () => {
   const id = await queries.enqueue("work", null);
   await queue.sql`
     update ${queue.sql(queue.table)}
-    set status = 'picked', queue_manager_id = gen_random_uuid(), heartbeat = now()`;
+    set status = 'picked', queue_manager_id = ${crypto.randomUUID()}, heartbeat = now()`;
   const pgq = worker();
   pgq.entrypoint("work", () => {});
 

@@ -14,7 +14,7 @@ export async function createEffects({ sql, names }: TestQueue): Promise<void> {
     create function ${names.schema}.wait_for_gate() returns trigger language plpgsql as
       'begin perform pg_advisory_xact_lock_shared(${GATE}); return null; end';
     create constraint trigger wait_for_gate after insert on ${names.schema}.effects
-      deferrable initially deferred for each row execute function ${names.schema}.wait_for_gate();
+      deferrable initially deferred for each row execute procedure ${names.schema}.wait_for_gate();
   `);
 }
 

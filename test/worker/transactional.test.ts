@@ -211,7 +211,7 @@ describe.each(DRIVERS)("on %s", (_, open) => {
 
     await queue.sql`
       update ${queue.sql(queue.table)}
-      set queue_manager_id = gen_random_uuid(), heartbeat = now() + interval '1 hour'`;
+      set queue_manager_id = ${crypto.randomUUID()}, heartbeat = now() + interval '1 hour'`;
 
     expect(await aborted.promise).toBeInstanceOf(LeaseLostError);
     // The attempt that has taken its place waits for no more than that.
