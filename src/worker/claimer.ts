@@ -11,12 +11,6 @@ import { momentNow } from "./moment.ts";
 /** While a backlog keeps a worker busy it looks for leases that have run out this often. Bounds G9's second. */
 const TAKE_OVER_INTERVAL_MS = 500;
 
-/**
- * A claim of this many jobs goes out as two statements at the same time. What a claim costs the server is twice what the
- * acknowledgement costs, so one at a time left a processor idle.
- */
-const SPLIT_FROM = 500;
-
 /** Jobs of dead workers. */
 export interface TakeOver extends Claim {
   /** Those that somebody wanted stopped: to be ended, not run. */
@@ -98,19 +92,7 @@ export class Claimer {
     ranges: ReturnType<ClaimCursor["ranges"]>["ranges"],
   ): Promise<ClaimedJob[]> {
     const { queue, queueManagerId } = this.#parts;
-    const half = limit < SPLIT_FROM ? 0 : Math.floor(limit / 2);
-    // Each passes over the rows that the other has locked, so that together they take the first ones.
-    const claims = await Promise.allSettled(
-      [limit - half, half].filter((part) => part > 0).map((part) =>
-        queue.dequeue(part, this.#names, queueManagerId, ranges)
-      ),
-    );
-    const jobs = claims.flatMap((claim) => {
-      // What the other one has claimed is put back as unknown after the failure.
-      if (claim.status === "rejected") throw claim.reason;
-      return claim.value;
-    });
-    if (half > 0) jobs.sort((one, other) => other.priority - one.priority || one.id - other.id);
+    const jobs = await queue.dequeue(limit, this.#names, queueManagerId, ranges);
     this.#cursor.note(jobs);
     return jobs;
   }
