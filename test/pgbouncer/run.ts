@@ -26,7 +26,7 @@ const RUNS = [
       "test/clients/conformance.test.ts",
       "test/worker/pg_queuer.test.ts",
       ...files(["g01_atomic_enqueue", "g03_fenced", "g06_order", "g07_dedupe", "g09_recovery"]),
-      ...files(["g11_one_fire"]),
+      ...files(["g10_clean_stop", "g11_one_fire"]),
     ],
   },
   {
