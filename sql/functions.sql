@@ -61,14 +61,14 @@ BEGIN
     -- bucket is full.
     INSERT INTO {limits_table} (entrypoint, tokens, refilled)
     SELECT asked.entrypoint, least(greatest(1, asked.rate), 1e9), clock_timestamp()
-    FROM unnest(wanted, concurrency, rate, serialized) AS asked(entrypoint, concurrency, rate, serialized)
+    FROM unnest((SELECT wanted), (SELECT concurrency), (SELECT rate), (SELECT serialized)) AS asked(entrypoint, concurrency, rate, serialized)
     WHERE (asked.concurrency > 0 OR asked.rate < 'infinity' OR asked.serialized)
         AND NOT EXISTS (SELECT 1 FROM {limits_table} AS gate WHERE gate.entrypoint = asked.entrypoint)
     ORDER BY asked.entrypoint
     ON CONFLICT DO NOTHING;
 
     locked := ARRAY(
-        SELECT gate.entrypoint FROM {limits_table} AS gate WHERE gate.entrypoint = ANY (wanted)
+        SELECT gate.entrypoint FROM {limits_table} AS gate WHERE gate.entrypoint = ANY ((SELECT wanted)::text[])
         ORDER BY gate.entrypoint FOR UPDATE SKIP LOCKED
     );
     -- After the locks: the starts of an entrypoint get instants in the order of its claims, so that its rate is exact.
@@ -76,7 +76,7 @@ BEGIN
 
     RETURN QUERY
     WITH asked AS (
-        SELECT * FROM unnest(wanted, concurrency, rate, serialized)
+        SELECT * FROM unnest((SELECT wanted), (SELECT concurrency), (SELECT rate), (SELECT serialized))
             AS asked(entrypoint, concurrency, rate, serialized)
     ), gate AS (
         SELECT asked.*,
@@ -106,7 +106,7 @@ BEGIN
         SELECT gate.*,
             CASE WHEN gate.limited THEN least(most, startable, gate.seats, floor(gate.tokens))::int4 ELSE most END AS room
         FROM gate
-        WHERE NOT gate.limited OR gate.entrypoint = ANY (locked)
+        WHERE NOT gate.limited OR gate.entrypoint = ANY ((SELECT locked)::text[])
     ), share AS (
         -- How many of the first jobs belong to each entrypoint: more than will be claimed are not locked.
         SELECT front.entrypoint, count(*) AS jobs FROM (
@@ -124,7 +124,7 @@ BEGIN
             -- Those that may not start must not count: they would take the place of jobs that may.
             WHERE NOT job.limited OR job.start <= startable
             ORDER BY job.priority DESC, job.id
-            LIMIT most
+            LIMIT (SELECT most)
         ) AS front
         GROUP BY front.entrypoint
     ), ready AS (
@@ -156,7 +156,7 @@ BEGIN
         SELECT opened.entrypoint, job.place FROM opened CROSS JOIN LATERAL (
             SELECT ctid AS place FROM {queue_table} AS job
             WHERE job.entrypoint COLLATE "C" = opened.entrypoint AND job.status = 'queued'
-                AND job.execute_after > job.created AND job.execute_after <= instant
+                AND job.execute_after > job.created AND job.execute_after <= (SELECT instant)
             ORDER BY job.execute_after
             LIMIT CASE WHEN opened.room > 0 THEN 1000 ELSE 0 END
         ) AS job
@@ -165,7 +165,7 @@ BEGIN
         SELECT opened.entrypoint, job.place FROM opened CROSS JOIN LATERAL (
             SELECT ctid AS place FROM {queue_table} AS job
             WHERE job.entrypoint COLLATE "C" = opened.entrypoint AND job.status = 'queued'
-                AND job.execute_after > job.created AND job.execute_after <= instant AND job.dedupe_key IS NOT NULL
+                AND job.execute_after > job.created AND job.execute_after <= (SELECT instant) AND job.dedupe_key IS NOT NULL
             ORDER BY job.execute_after
             LIMIT CASE WHEN opened.serialized AND opened.room > 0 THEN 1000 ELSE 0 END
         ) AS job
@@ -219,11 +219,10 @@ BEGIN
     ), chosen AS (
         SELECT * FROM fitting WHERE NOT fitting.limited OR fitting.start <= startable
         ORDER BY fitting.priority DESC, fitting.id
-        LIMIT most
+        LIMIT (SELECT most)
     ), seat AS (
-        SELECT opened.entrypoint, free.number,
-            row_number() OVER (PARTITION BY opened.entrypoint ORDER BY free.number) AS rank
-        FROM opened CROSS JOIN LATERAL (
+        -- The free ones of each entrypoint, in an array: by its place there each job finds its own.
+        SELECT opened.entrypoint, ARRAY(
             SELECT number FROM generate_series(0, opened.concurrency - 1) AS number
             WHERE NOT EXISTS (
                 SELECT 1 FROM {queue_table} AS job
@@ -231,15 +230,18 @@ BEGIN
             )
             ORDER BY number
             LIMIT greatest(0, opened.room)
-        ) AS free
-        WHERE opened.concurrency > 0
+        ) AS numbers
+        FROM opened WHERE opened.concurrency > 0
     ), seated AS (
-        SELECT chosen.id, seat.number AS slot
-        FROM chosen JOIN seat ON seat.entrypoint = chosen.entrypoint AND seat.rank = chosen.rank
+        SELECT chosen.id, seat.numbers[chosen.rank] AS slot
+        FROM chosen JOIN seat ON seat.entrypoint = chosen.entrypoint
+        -- Always so. What is named once is put in place of its name, and would be computed for each job.
+        WHERE EXISTS (SELECT 1 FROM seat)
     ), claimed AS (
         UPDATE {queue_table} AS job
         SET status = 'picked', updated = instant, heartbeat = instant, queue_manager_id = manager,
-            slot = (SELECT seated.slot FROM seated WHERE seated.id = job.id)
+            -- As one value, likewise: it does not depend on the job.
+            slot = ((SELECT jsonb_object_agg(seated.id, seated.slot) FROM seated) ->> job.id::text)::bigint
         WHERE job.ctid = ANY (ARRAY(SELECT place FROM chosen))
         RETURNING job.*
     ), charged AS (

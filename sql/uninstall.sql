@@ -5,6 +5,7 @@ DROP TABLE IF EXISTS {statistics_table};
 DROP TABLE IF EXISTS {schedules_table};
 DROP TABLE IF EXISTS {limits_table};
 DROP FUNCTION IF EXISTS {schema_prefix}{prefix}fn_pgqueuer_claim_1(int4, uuid, text[], int4[], float8[], boolean[]);
+DROP FUNCTION IF EXISTS {schema_prefix}{prefix}fn_pgqueuer_claim_2(int4, int4, uuid, text[], int4[], float8[], boolean[], boolean);
 DROP FUNCTION IF EXISTS {claim_function}(int4, int4, uuid, text[], int4[], float8[], boolean[], boolean);
 DROP FUNCTION IF EXISTS {due_function}(text, timestamptz);
 DROP FUNCTION IF EXISTS {enqueue_function}(text, bytea, bigint, interval, timestamptz, text, jsonb, text);

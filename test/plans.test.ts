@@ -5,7 +5,7 @@
 import { randomUUID } from "node:crypto";
 import process from "node:process";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import type { ReservedSql } from "postgres";
+import postgres, { type ReservedSql } from "postgres";
 import { resolveSettings } from "../mod.ts";
 import { type StatementName, Statements } from "../src/sql/render.ts";
 import { openTestQueue, type TestQueue } from "./support/queue.ts";
@@ -67,6 +67,7 @@ interface PlanNode {
   "Node Type": string;
   "Relation Name"?: string;
   "Index Name"?: string;
+  "Function Name"?: string;
   "Actual Rows": number;
   "Actual Loops": number;
   "Rows Removed by Filter"?: number;
@@ -76,9 +77,14 @@ interface PlanNode {
   "Plans"?: PlanNode[];
 }
 
-function scansOf(node: PlanNode, table: string): PlanNode[] {
-  const own = node["Relation Name"] === table && node["Node Type"].includes("Scan") ? [node] : [];
-  return [...own, ...(node.Plans ?? []).flatMap((child) => scansOf(child, table))];
+function nodesOf(node: PlanNode): PlanNode[] {
+  return [node, ...(node.Plans ?? []).flatMap(nodesOf)];
+}
+
+function scansOf(plan: PlanNode, table: string): PlanNode[] {
+  return nodesOf(plan).filter((node) =>
+    node["Relation Name"] === table && node["Node Type"].includes("Scan")
+  );
 }
 
 /** Runs a statement under EXPLAIN and takes its effects back. Gives its scans of the queue. */
@@ -243,4 +249,58 @@ test("a claim reads the two partial indexes, from the front of each entrypoint",
     `${queue.names.prefix}pgqueuer_deferred_idx`,
     `${queue.names.prefix}pgqueuer_ready_idx`,
   ]);
+});
+
+// Planning a claim takes longer than claiming ten jobs. PostgreSQL 14 and later say how often it was done.
+test.each(hot)("the server keeps its plan of %s", async (name, kinds, values) => {
+  const columns = await session`
+    select 1 from pg_attribute
+    where attrelid = 'pg_prepared_statements'::regclass and attname = 'generic_plans'`;
+  if (columns.length === 0) return;
+  await session.unsafe("set plan_cache_mode = auto");
+  await session.unsafe(`prepare hot(${kinds}) as ${statements.get(name)}`);
+  for (let turn = 0; turn < 8; turn++) {
+    await session.unsafe("begin");
+    await session.unsafe(`execute hot(${values()})`);
+    await session.unsafe("rollback");
+  }
+
+  const [counts] = await session`
+    select generic_plans::int from pg_prepared_statements where name = 'hot'`;
+  await session.unsafe("deallocate hot");
+  expect(counts!["generic_plans"]).toBe(3);
+});
+
+// What a function does is in the server's log alone, and there only with a module that not every server has.
+test("a claim looks for the free seats of an entrypoint once, not for each job", async () => {
+  const lines: string[] = [];
+  const sql = postgres(queue.dsn, { max: 1, onnotice: ({ message = "" }) => lines.push(message) });
+  try {
+    const known = await sql.unsafe("load 'auto_explain'").then(() => true, () => false);
+    if (!known) return;
+    await sql.unsafe(`
+      set auto_explain.log_min_duration = 0; set auto_explain.log_nested_statements = on;
+      set auto_explain.log_analyze = on; set auto_explain.log_format = json; set client_min_messages = log`);
+    const text = statements.get("claim_limited");
+    const parameters = [50, 50, randomUUID(), "{work}", "{1000}", "{Infinity}", "{f}"];
+    const jobs = await sql.begin(async (transaction) => {
+      const rows = await transaction.unsafe(text, parameters);
+      await transaction.unsafe(`delete from ${queue.table} where id = any ($1)`, [
+        rows.map((row) => row["id"] as string),
+      ]);
+      return rows;
+    });
+
+    expect(jobs).toHaveLength(50);
+    expect(new Set(jobs.map((job) => job["slot"])).size).toBe(50);
+    const plans = lines.filter((line) => line.includes("generate_series"))
+      .map((line) => JSON.parse(line.slice(line.indexOf("{"))) as { Plan: PlanNode });
+    expect(plans).toHaveLength(1);
+    const series = nodesOf(plans[0]!.Plan).filter((node) =>
+      node["Function Name"] === "generate_series"
+    );
+    expect(series.map((node) => node["Actual Loops"])).toEqual([1]);
+  } finally {
+    await sql.end();
+  }
 });

@@ -27,7 +27,7 @@ BEGIN
 
         WITH ended AS (
             DELETE FROM pgqueuer WHERE ctid = ANY (ARRAY(
-                SELECT ctid FROM pgqueuer WHERE id = ANY (ids) AND queue_manager_id = me FOR UPDATE
+                SELECT ctid FROM pgqueuer WHERE id = ANY (ids) AND queue_manager_id IS NOT DISTINCT FROM me FOR UPDATE
             ))
             RETURNING id, entrypoint, priority
         )

@@ -2,8 +2,14 @@
 --
 -- Lists come as the text of an array, since every client can send text and not every client can send arrays that hold
 -- null; payloads are given in base64, which takes clients less time to read than bytea.
--- A claim is known by the value that `updated` got when it was made: its lease. Who stores an outcome gives that too, since
--- the same worker may have claimed the job again, and a statement may reach the server late, or for a second time.
+-- A claim is known by the value that `updated` got when it was made, in microseconds since 1970: its lease. Who stores an
+-- outcome gives that too, since the same worker may have claimed the job again, and a statement may reach the server late,
+-- or for a second time.
+-- Claims give neither what they have just set nor times as text: that of a claim is its lease, and others come in
+-- microseconds since 1970, as float8, since a time may be infinite. To write and read one as text takes longer than the
+-- rest of a row.
+-- A parameter that the planner could count with stands in a subquery, whose value it cannot see. So no plan looks better for
+-- one value than for all of them, and the server keeps its first plan: to plan a claim takes longer than to claim ten jobs.
 -- Every change of status writes its log row in the same statement; {log_steps} is true or false, and says whether the
 -- log has the steps of a job (queued, picked) or only how it ended and why it was tried again.
 
@@ -142,10 +148,12 @@ LEFT JOIN stored AS raised ON raised.dedupe_key = input.dedupe_key;
 --   $6 text   highest priority of each range, int4[]
 --   $7 text   id after which each range begins, bigint[]
 WITH range AS (
-    SELECT * FROM unnest($4::text::text[], $5::text::int4[], $6::text::int4[], $7::text::bigint[])
+    SELECT * FROM unnest(
+        (SELECT $4::text::text[]), (SELECT $5::text::int4[]), (SELECT $6::text::int4[]), (SELECT $7::text::bigint[])
+    )
         AS range(entrypoint, lowest, highest, after)
 ), wanted AS (
-    SELECT entrypoint FROM unnest($2::text::text[]) AS wanted(entrypoint)
+    SELECT entrypoint FROM unnest((SELECT $2::text::text[])) AS wanted(entrypoint)
 ), share AS (
     -- How many of the first jobs belong to each of several entrypoints: more than will be claimed are not locked.
     SELECT entrypoint, count(*) AS jobs FROM (
@@ -157,13 +165,13 @@ WITH range AS (
                 WHERE entrypoint COLLATE "C" = range.entrypoint AND status = 'queued' AND execute_after <= created
                     AND priority >= range.lowest AND priority <= range.highest AND id > range.after
                 ORDER BY priority DESC, id
-                LIMIT $1::int4
+                LIMIT (SELECT $1::int4)
             ) AS job
-            LIMIT $1::int4
+            LIMIT (SELECT $1::int4)
         ) AS job
-        WHERE cardinality($2::text::text[]) > 1
+        WHERE (SELECT cardinality($2::text::text[]) > 1)
         ORDER BY job.priority DESC, job.id
-        LIMIT $1::int4
+        LIMIT (SELECT $1::int4)
     ) AS front
     GROUP BY entrypoint
 ), ready AS (
@@ -177,11 +185,11 @@ WITH range AS (
             WHERE entrypoint COLLATE "C" = range.entrypoint AND status = 'queued' AND execute_after <= created
                 AND priority >= range.lowest AND priority <= range.highest AND id > range.after
             ORDER BY priority DESC, id
-            LIMIT $1::int4
+            LIMIT (SELECT $1::int4)
             FOR UPDATE SKIP LOCKED
         ) AS job
         -- Ranges are read one after another, and the lower ones only as far as they are needed.
-        LIMIT CASE WHEN cardinality($2::text::text[]) > 1 THEN coalesce(share.jobs, 0) ELSE $1::int4 END
+        LIMIT CASE WHEN (SELECT cardinality($2::text::text[]) > 1) THEN coalesce(share.jobs, 0) ELSE (SELECT $1::int4) END
     ) AS job
 ), longest AS (
     -- They are sorted, so there is a bound.
@@ -202,7 +210,7 @@ WITH range AS (
         SELECT job.place FROM crowded CROSS JOIN LATERAL {due_function}(crowded.entrypoint, now()) AS job(place)
     ))
     ORDER BY priority DESC, id
-    LIMIT $1::int4
+    LIMIT (SELECT $1::int4)
     FOR UPDATE SKIP LOCKED
 ), claimed AS (
     UPDATE {queue_table}
@@ -211,17 +219,16 @@ WITH range AS (
     WHERE ctid = ANY (ARRAY(
         SELECT place FROM (SELECT * FROM ready UNION ALL SELECT * FROM due) AS candidates
         ORDER BY priority DESC, id
-        LIMIT $1::int4
+        LIMIT (SELECT $1::int4)
     ))
-    RETURNING id, priority, queue_manager_id, created, updated, heartbeat, execute_after, status, entrypoint,
-        dedupe_key, payload, headers, attempts, slot
+    RETURNING id, priority, created, execute_after, entrypoint, dedupe_key, payload, headers, attempts, slot
 ), logged AS (
     INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
     SELECT id, 'picked', entrypoint, priority FROM claimed WHERE {log_steps}
 )
-SELECT id, priority, queue_manager_id AS manager, created, updated, heartbeat, execute_after AS due, status,
-    entrypoint, dedupe_key AS dedupe, encode(payload, 'base64') AS payload, headers, attempts, slot,
-    (extract(epoch FROM updated) * 1000000)::bigint AS lease
+SELECT id, priority, entrypoint, dedupe_key AS dedupe, encode(payload, 'base64') AS payload, headers, attempts, slot,
+    date_part('epoch', created) * 1000000 AS created, date_part('epoch', execute_after) * 1000000 AS due,
+    (SELECT (date_part('epoch', now()) * 1000000)::bigint) AS lease
 FROM claimed ORDER BY priority DESC, id;
 
 -- name: claim_limited
@@ -234,8 +241,9 @@ FROM claimed ORDER BY priority DESC, id;
 --   $5 text   most picked jobs of each in the fleet, int4[]; 0: no limit
 --   $6 text   most starts a second of each in the fleet, float8[]; infinity: no limit
 --   $7 text   whether its jobs without a dedupe key run one after another, boolean[]
-SELECT id, priority, manager_id AS manager, created, updated, heartbeat, due, status, entrypoint, dedupe,
-    encode(payload, 'base64') AS payload, headers, attempts, slot, (extract(epoch FROM updated) * 1000000)::bigint AS lease
+SELECT id, priority, entrypoint, dedupe, encode(payload, 'base64') AS payload, headers, attempts, slot,
+    date_part('epoch', created) * 1000000 AS created, date_part('epoch', due) * 1000000 AS due,
+    (date_part('epoch', updated) * 1000000)::bigint AS lease
 FROM {claim_function}(
     $1::int4, $2::int4, $3::uuid, $4::text::text[], $5::text::int4[], $6::text::float8[], $7::text::boolean[], {log_steps}
 );
@@ -251,7 +259,7 @@ FROM {claim_function}(
 --   $6 text   whether each has a limit, boolean[]
 --   $7 text   take-overs in a row after which a job of each is held, int4[]
 WITH asked AS (
-    SELECT * FROM unnest($4::text::text[], $5::text::float8[], $6::text::boolean[], $7::text::int4[])
+    SELECT * FROM unnest((SELECT $4::text::text[]), (SELECT $5::text::float8[]), (SELECT $6::text::boolean[]), (SELECT $7::text::int4[]))
         AS asked(entrypoint, timeout, limited, most)
 ), stale AS (
     SELECT job.ctid AS place, job.queue_manager_id AS dead,
@@ -266,16 +274,16 @@ WITH asked AS (
     WHERE job.status = 'picked'
         AND job.heartbeat < now() - (SELECT min(timeout) FROM asked) * interval '1 millisecond'
         AND job.heartbeat < now() - asked.timeout * interval '1 millisecond'
-        AND job.id <> ALL ($3::text::bigint[])
+        AND job.id <> ALL ((SELECT $3::text::bigint[])::bigint[])
     ORDER BY job.heartbeat
-    LIMIT $1::int4
+    LIMIT (SELECT $1::int4)
     FOR UPDATE OF job SKIP LOCKED
 ), claimed AS (
     UPDATE {queue_table}
     SET updated = now(), heartbeat = now(), queue_manager_id = $2::uuid, take_overs = take_overs + 1
     WHERE ctid = ANY (ARRAY(SELECT place FROM stale WHERE fate = 'claim'))
-    RETURNING id, priority, queue_manager_id, created, updated, heartbeat, execute_after, status, entrypoint,
-        dedupe_key, payload, headers, attempts, slot, cancel_requested
+    RETURNING id, priority, created, execute_after, entrypoint, dedupe_key, payload, headers, attempts, slot,
+        cancel_requested
 ), put_back AS (
     UPDATE {queue_table}
     SET status = 'queued', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = take_overs + 1
@@ -297,9 +305,9 @@ WITH asked AS (
         'traceback', '', 'additional_context', jsonb_build_object('entrypoint', entrypoint)
     ) FROM held
 )
-SELECT id, priority, queue_manager_id AS manager, created, updated, heartbeat, execute_after AS due, status,
-    entrypoint, dedupe_key AS dedupe, encode(payload, 'base64') AS payload, headers, attempts, slot,
-    (extract(epoch FROM updated) * 1000000)::bigint AS lease, cancel_requested AS canceled
+SELECT id, priority, entrypoint, dedupe_key AS dedupe, encode(payload, 'base64') AS payload, headers, attempts, slot,
+    date_part('epoch', created) * 1000000 AS created, date_part('epoch', execute_after) * 1000000 AS due,
+    (SELECT (date_part('epoch', now()) * 1000000)::bigint) AS lease, cancel_requested AS canceled
 FROM claimed ORDER BY priority DESC, id;
 
 -- name: look_ahead
@@ -314,7 +322,7 @@ FROM claimed ORDER BY priority DESC, id;
 --   $6 text   age in milliseconds at which a heartbeat of each is too old, float8[]
 WITH asked AS (
     SELECT * FROM unnest(
-        $2::text::text[], $3::text::int4[], $4::text::float8[], $5::text::boolean[], $6::text::float8[]
+        (SELECT $2::text::text[]), (SELECT $3::text::int4[]), (SELECT $4::text::float8[]), (SELECT $5::text::boolean[]), (SELECT $6::text::float8[])
     ) AS asked(entrypoint, concurrency, rate, serialized, timeout)
 ), gate AS (
     SELECT asked.*,
@@ -428,13 +436,13 @@ WITH renewed AS (
     UPDATE {queue_table} SET heartbeat = now()
     WHERE ctid = ANY (ARRAY(
         SELECT ctid FROM {queue_table}
-        WHERE id = ANY ($1::text::bigint[]) AND status IS NOT DISTINCT FROM 'picked'
+        WHERE id = ANY ((SELECT $1::text::bigint[])::bigint[]) AND status IS NOT DISTINCT FROM 'picked'
         AND queue_manager_id IS NOT DISTINCT FROM $2::uuid
         FOR UPDATE SKIP LOCKED
     ))
 )
 SELECT id, cancel_requested AS canceled FROM {queue_table}
-WHERE id = ANY ($1::text::bigint[]) AND status IS NOT DISTINCT FROM 'picked'
+WHERE id = ANY ((SELECT $1::text::bigint[])::bigint[]) AND status IS NOT DISTINCT FROM 'picked'
         AND queue_manager_id IS NOT DISTINCT FROM $2::uuid;
 
 -- name: keep_leases
@@ -457,7 +465,7 @@ RETURNING id;
 --   $5 text   leases, bigint[]
 WITH outcome AS (
     SELECT given.*, timestamptz 'epoch' + lease * interval '1 microsecond' AS claimed
-    FROM unnest($1::text::bigint[], $2::text::float8[], $3::text::jsonb[], $5::text::bigint[])
+    FROM unnest((SELECT $1::text::bigint[]), (SELECT $2::text::float8[]), (SELECT $3::text::jsonb[]), (SELECT $5::text::bigint[]))
         AS given(id, delay, traceback, lease)
 ), mine AS (
     -- Locked first: a cancel that has the row is waited for and then seen.
@@ -496,7 +504,7 @@ SELECT done.id, pg_notify('{channel}', json_build_object(
 -- Gives the ids it found in either state.
 --   $1 text   job ids, bigint[]
 WITH found AS (
-    SELECT ctid AS place, id, status FROM {queue_table} WHERE id = ANY ($1::text::bigint[]) ORDER BY id FOR UPDATE
+    SELECT ctid AS place, id, status FROM {queue_table} WHERE id = ANY ((SELECT $1::text::bigint[])::bigint[]) ORDER BY id FOR UPDATE
 ), ended AS (
     DELETE FROM {queue_table}
     WHERE ctid = ANY (ARRAY(SELECT place FROM found WHERE status <> 'picked'))
@@ -527,7 +535,7 @@ SELECT id, (SELECT count(*) FROM told) AS told FROM (SELECT id FROM ended UNION 
 --   $4 text   leases, bigint[]
 WITH outcome AS (
     SELECT id, timestamptz 'epoch' + lease * interval '1 microsecond' AS claimed
-    FROM unnest($1::text::bigint[], $4::text::bigint[]) AS given(id, lease)
+    FROM unnest((SELECT $1::text::bigint[]), (SELECT $4::text::bigint[])) AS given(id, lease)
 ), ended AS (
     DELETE FROM {queue_table} AS job USING outcome
     -- The fence is written so that only the primary key serves. By the indexes of picked jobs and of the queue manager's the
@@ -548,7 +556,7 @@ RETURNING job_id AS id;
 --   $4 text   leases, bigint[]
 WITH outcome AS (
     SELECT given.*, timestamptz 'epoch' + lease * interval '1 microsecond' AS claimed
-    FROM unnest($1::text::bigint[], $2::text::jsonb[], $4::text::bigint[]) AS given(id, traceback, lease)
+    FROM unnest((SELECT $1::text::bigint[]), (SELECT $2::text::jsonb[]), (SELECT $4::text::bigint[])) AS given(id, traceback, lease)
 ), ended AS (
     DELETE FROM {queue_table} AS job USING outcome
     WHERE job.id = outcome.id AND job.updated = outcome.claimed AND job.status IS NOT DISTINCT FROM 'picked'
@@ -568,7 +576,7 @@ RETURNING job_id AS id;
 --   $4 text   leases, bigint[]
 WITH outcome AS (
     SELECT given.*, timestamptz 'epoch' + lease * interval '1 microsecond' AS claimed
-    FROM unnest($1::text::bigint[], $2::text::jsonb[], $4::text::bigint[]) AS given(id, traceback, lease)
+    FROM unnest((SELECT $1::text::bigint[]), (SELECT $2::text::jsonb[]), (SELECT $4::text::bigint[])) AS given(id, traceback, lease)
 ), mine AS (
     SELECT job.id, job.cancel_requested, outcome.traceback
     FROM {queue_table} AS job JOIN outcome ON outcome.id = job.id AND outcome.claimed = job.updated
@@ -605,7 +613,7 @@ SELECT done.id, pg_notify('{channel}', json_build_object(
 --   $3 text   leases, bigint[]
 WITH mine AS (
     SELECT job.id, job.cancel_requested
-    FROM {queue_table} AS job JOIN unnest($1::text::bigint[], $3::text::bigint[]) AS given(id, lease)
+    FROM {queue_table} AS job JOIN unnest((SELECT $1::text::bigint[]), (SELECT $3::text::bigint[])) AS given(id, lease)
         ON given.id = job.id AND job.updated = timestamptz 'epoch' + given.lease * interval '1 microsecond'
     WHERE job.status IS NOT DISTINCT FROM 'picked' AND job.queue_manager_id IS NOT DISTINCT FROM $2::uuid
     ORDER BY job.id
@@ -639,7 +647,7 @@ SELECT done.id, pg_notify('{channel}', json_build_object(
 --   $3 text   a moment, bigint: no lease of a later one is given up, as it may be one that the sender does not know of yet
 WITH mine AS (
     SELECT id, cancel_requested FROM {queue_table}
-    WHERE id <> ALL ($1::text::bigint[]) AND status = 'picked' AND queue_manager_id = $2::uuid
+    WHERE id <> ALL ((SELECT $1::text::bigint[])::bigint[]) AND status = 'picked' AND queue_manager_id = $2::uuid
         AND updated <= timestamptz 'epoch' + $3::text::bigint * interval '1 microsecond'
     ORDER BY id
     FOR UPDATE
@@ -666,7 +674,7 @@ SELECT done.id, pg_notify('{channel}', json_build_object(
 
 -- name: moment
 -- Says what time it is, in the unit of leases.
-SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS moment;
+SELECT (date_part('epoch', clock_timestamp()) * 1000000)::bigint AS moment;
 
 -- name: notify
 -- Sends an event to every listener.

@@ -20,8 +20,13 @@ export interface JobRow {
   slot: string | number | bigint | null;
 }
 
-/** A job as a claim gives it. */
-export interface ClaimedRow extends JobRow {
+/** A job as a claim gives it: without what the claim has set. */
+export interface ClaimedRow
+  extends Omit<JobRow, "manager" | "created" | "updated" | "heartbeat" | "due" | "status"> {
+  /** Microseconds since 1970, nearly: it is rounded. As {@linkcode ClaimedRow.due} is. */
+  created: number;
+  due: number;
+  /** When it was claimed, in microseconds since 1970. */
   lease: string | number | bigint;
 }
 
@@ -59,9 +64,30 @@ export function decodeJob(row: JobRow): Job {
 }
 
 /** Gives the row of a claim as a job. */
-export function decodeClaimed(row: ClaimedRow): ClaimedJob {
-  // Not by a copy: there are many, and each would cost one more object.
-  return Object.assign(decodeJob(row), { lease: String(row.lease) });
+export function decodeClaimed(row: ClaimedRow, queueManagerId: string): ClaimedJob {
+  const lease = String(row.lease);
+  const claimedAt = Number(lease) / 1_000;
+  return {
+    id: decodeId(row.id),
+    priority: row.priority,
+    created: instantOf(row.created),
+    updated: new Date(claimedAt),
+    heartbeat: new Date(claimedAt),
+    executeAfter: instantOf(row.due),
+    status: "picked",
+    entrypoint: row.entrypoint,
+    dedupeKey: row.dedupe,
+    payload: row.payload === null ? null : fromBase64(row.payload),
+    headers: decodeHeaders(row.headers),
+    attempts: row.attempts,
+    queueManagerId,
+    slot: row.slot === null ? null : Number(row.slot),
+    lease,
+  };
+}
+
+function instantOf(microseconds: number): Date {
+  return new Date(Math.round(microseconds) / 1_000);
 }
 
 /** Some clients give a date, fresh for each row, and some its text. */

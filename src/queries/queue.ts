@@ -128,7 +128,7 @@ export class QueueStore {
       numberArray(ranges.map((range) => range.highest)),
       numberArray(ranges.map((range) => range.after)),
     ]);
-    return rows.map(decodeClaimed);
+    return rows.map((row) => decodeClaimed(row, queueManagerId));
   }
 
   /** Claims up to `limit` ready jobs within the limits of their entrypoints, at most `startable` of limited ones. */
@@ -144,7 +144,7 @@ export class QueueStore {
       queueManagerId,
       ...encodeGates(gates),
     ]);
-    return rows.map(decodeClaimed);
+    return rows.map((row) => decodeClaimed(row, queueManagerId));
   }
 
   /**
@@ -167,10 +167,11 @@ export class QueueStore {
       textArray(leased.map((gate) => String(isLimited(gate)))),
       numberArray(leased.map((gate) => gate.maxTakeOvers)),
     ]);
-    return {
-      claimed: rows.filter((row) => !row.canceled).map(decodeClaimed),
-      canceled: rows.filter((row) => row.canceled).map(decodeClaimed),
-    };
+    const jobsOf = (canceled: boolean): ClaimedJob[] =>
+      rows.filter((row) => row.canceled === canceled).map((row) =>
+        decodeClaimed(row, queueManagerId)
+      );
+    return { claimed: jobsOf(false), canceled: jobsOf(true) };
   }
 
   /** Says what a worker without work waits for. Sends `event` to every listener, if there is one. */

@@ -120,7 +120,7 @@ export function indexesOf(settings: Settings): Record<string, string> {
     picked_heartbeat_idx: [queueTable, `btree (heartbeat) WHERE (${is("picked")})`],
     queue_manager_id_idx: [
       queueTable,
-      "btree (queue_manager_id) WHERE (queue_manager_id IS NOT NULL)",
+      "btree (queue_manager_id, id) WHERE (queue_manager_id IS NOT NULL)",
     ],
     picked_slot_idx: [
       queueTable,
@@ -189,7 +189,7 @@ export function signatureOf(table: string, settings: Settings): readonly string[
 
 /** Functions that workers call, and that of the trigger. */
 export function functionsOf(settings: Settings): string[] {
-  const numbered = ["claim_2", "due_1"].map((name) => `${settings.prefix}fn_pgqueuer_${name}`);
+  const numbered = ["claim_3", "due_1"].map((name) => `${settings.prefix}fn_pgqueuer_${name}`);
   return [settings.function, ...numbered];
 }
 

@@ -229,14 +229,14 @@ BEGIN
     -- bucket is full.
     INSERT INTO {limits_table} (entrypoint, tokens, refilled)
     SELECT asked.entrypoint, least(greatest(1, asked.rate), 1e9), clock_timestamp()
-    FROM unnest(wanted, concurrency, rate, serialized) AS asked(entrypoint, concurrency, rate, serialized)
+    FROM unnest((SELECT wanted), (SELECT concurrency), (SELECT rate), (SELECT serialized)) AS asked(entrypoint, concurrency, rate, serialized)
     WHERE (asked.concurrency > 0 OR asked.rate < 'infinity' OR asked.serialized)
         AND NOT EXISTS (SELECT 1 FROM {limits_table} AS gate WHERE gate.entrypoint = asked.entrypoint)
     ORDER BY asked.entrypoint
     ON CONFLICT DO NOTHING;
 
     locked := ARRAY(
-        SELECT gate.entrypoint FROM {limits_table} AS gate WHERE gate.entrypoint = ANY (wanted)
+        SELECT gate.entrypoint FROM {limits_table} AS gate WHERE gate.entrypoint = ANY ((SELECT wanted)::text[])
         ORDER BY gate.entrypoint FOR UPDATE SKIP LOCKED
     );
     -- After the locks: the starts of an entrypoint get instants in the order of its claims, so that its rate is exact.
@@ -244,7 +244,7 @@ BEGIN
 
     RETURN QUERY
     WITH asked AS (
-        SELECT * FROM unnest(wanted, concurrency, rate, serialized)
+        SELECT * FROM unnest((SELECT wanted), (SELECT concurrency), (SELECT rate), (SELECT serialized))
             AS asked(entrypoint, concurrency, rate, serialized)
     ), gate AS (
         SELECT asked.*,
@@ -274,7 +274,7 @@ BEGIN
         SELECT gate.*,
             CASE WHEN gate.limited THEN least(most, startable, gate.seats, floor(gate.tokens))::int4 ELSE most END AS room
         FROM gate
-        WHERE NOT gate.limited OR gate.entrypoint = ANY (locked)
+        WHERE NOT gate.limited OR gate.entrypoint = ANY ((SELECT locked)::text[])
     ), share AS (
         -- How many of the first jobs belong to each entrypoint: more than will be claimed are not locked.
         SELECT front.entrypoint, count(*) AS jobs FROM (
@@ -292,7 +292,7 @@ BEGIN
             -- Those that may not start must not count: they would take the place of jobs that may.
             WHERE NOT job.limited OR job.start <= startable
             ORDER BY job.priority DESC, job.id
-            LIMIT most
+            LIMIT (SELECT most)
         ) AS front
         GROUP BY front.entrypoint
     ), ready AS (
@@ -324,7 +324,7 @@ BEGIN
         SELECT opened.entrypoint, job.place FROM opened CROSS JOIN LATERAL (
             SELECT ctid AS place FROM {queue_table} AS job
             WHERE job.entrypoint COLLATE "C" = opened.entrypoint AND job.status = 'queued'
-                AND job.execute_after > job.created AND job.execute_after <= instant
+                AND job.execute_after > job.created AND job.execute_after <= (SELECT instant)
             ORDER BY job.execute_after
             LIMIT CASE WHEN opened.room > 0 THEN 1000 ELSE 0 END
         ) AS job
@@ -333,7 +333,7 @@ BEGIN
         SELECT opened.entrypoint, job.place FROM opened CROSS JOIN LATERAL (
             SELECT ctid AS place FROM {queue_table} AS job
             WHERE job.entrypoint COLLATE "C" = opened.entrypoint AND job.status = 'queued'
-                AND job.execute_after > job.created AND job.execute_after <= instant AND job.dedupe_key IS NOT NULL
+                AND job.execute_after > job.created AND job.execute_after <= (SELECT instant) AND job.dedupe_key IS NOT NULL
             ORDER BY job.execute_after
             LIMIT CASE WHEN opened.serialized AND opened.room > 0 THEN 1000 ELSE 0 END
         ) AS job
@@ -387,11 +387,10 @@ BEGIN
     ), chosen AS (
         SELECT * FROM fitting WHERE NOT fitting.limited OR fitting.start <= startable
         ORDER BY fitting.priority DESC, fitting.id
-        LIMIT most
+        LIMIT (SELECT most)
     ), seat AS (
-        SELECT opened.entrypoint, free.number,
-            row_number() OVER (PARTITION BY opened.entrypoint ORDER BY free.number) AS rank
-        FROM opened CROSS JOIN LATERAL (
+        -- The free ones of each entrypoint, in an array: by its place there each job finds its own.
+        SELECT opened.entrypoint, ARRAY(
             SELECT number FROM generate_series(0, opened.concurrency - 1) AS number
             WHERE NOT EXISTS (
                 SELECT 1 FROM {queue_table} AS job
@@ -399,15 +398,18 @@ BEGIN
             )
             ORDER BY number
             LIMIT greatest(0, opened.room)
-        ) AS free
-        WHERE opened.concurrency > 0
+        ) AS numbers
+        FROM opened WHERE opened.concurrency > 0
     ), seated AS (
-        SELECT chosen.id, seat.number AS slot
-        FROM chosen JOIN seat ON seat.entrypoint = chosen.entrypoint AND seat.rank = chosen.rank
+        SELECT chosen.id, seat.numbers[chosen.rank] AS slot
+        FROM chosen JOIN seat ON seat.entrypoint = chosen.entrypoint
+        -- Always so. What is named once is put in place of its name, and would be computed for each job.
+        WHERE EXISTS (SELECT 1 FROM seat)
     ), claimed AS (
         UPDATE {queue_table} AS job
         SET status = 'picked', updated = instant, heartbeat = instant, queue_manager_id = manager,
-            slot = (SELECT seated.slot FROM seated WHERE seated.id = job.id)
+            -- As one value, likewise: it does not depend on the job.
+            slot = ((SELECT jsonb_object_agg(seated.id, seated.slot) FROM seated) ->> job.id::text)::bigint
         WHERE job.ctid = ANY (ARRAY(SELECT place FROM chosen))
         RETURNING job.*
     ), charged AS (
@@ -470,8 +472,10 @@ CREATE UNIQUE INDEX IF NOT EXISTS {queue_table_name}_unique_dedupe_key ON {queue
 CREATE INDEX IF NOT EXISTS {queue_table_name}_picked_heartbeat_idx ON {queue_table} (heartbeat)
     WHERE status = 'picked';
 
--- What one worker holds.
-CREATE INDEX IF NOT EXISTS {queue_table_name}_queue_manager_id_idx ON {queue_table} (queue_manager_id)
+-- What one worker holds, and all that is picked for a Python worker, which counts those rows. By its id a job comes after
+-- those that the worker claimed before. Among equals they stand by their places in the table: an entry somewhere in the
+-- middle costs twice as much.
+CREATE INDEX IF NOT EXISTS {queue_table_name}_queue_manager_id_idx ON {queue_table} (queue_manager_id, id)
     WHERE queue_manager_id IS NOT NULL;
 
 -- No seat of a limited entrypoint is taken twice.
@@ -623,6 +627,7 @@ DROP TABLE IF EXISTS {statistics_table};
 DROP TABLE IF EXISTS {schedules_table};
 DROP TABLE IF EXISTS {limits_table};
 DROP FUNCTION IF EXISTS {schema_prefix}{prefix}fn_pgqueuer_claim_1(int4, uuid, text[], int4[], float8[], boolean[]);
+DROP FUNCTION IF EXISTS {schema_prefix}{prefix}fn_pgqueuer_claim_2(int4, int4, uuid, text[], int4[], float8[], boolean[], boolean);
 DROP FUNCTION IF EXISTS {claim_function}(int4, int4, uuid, text[], int4[], float8[], boolean[], boolean);
 DROP FUNCTION IF EXISTS {due_function}(text, timestamptz);
 DROP FUNCTION IF EXISTS {enqueue_function}(text, bytea, bigint, interval, timestamptz, text, jsonb, text);
@@ -1626,10 +1631,12 @@ FROM input
 LEFT JOIN stored AS fresh ON fresh.id = input.id
 LEFT JOIN stored AS raised ON raised.dedupe_key = input.dedupe_key`,
   dequeue: `WITH range AS (
-    SELECT * FROM unnest($4::text::text[], $5::text::int4[], $6::text::int4[], $7::text::bigint[])
+    SELECT * FROM unnest(
+        (SELECT $4::text::text[]), (SELECT $5::text::int4[]), (SELECT $6::text::int4[]), (SELECT $7::text::bigint[])
+    )
         AS range(entrypoint, lowest, highest, after)
 ), wanted AS (
-    SELECT entrypoint FROM unnest($2::text::text[]) AS wanted(entrypoint)
+    SELECT entrypoint FROM unnest((SELECT $2::text::text[])) AS wanted(entrypoint)
 ), share AS (
     -- How many of the first jobs belong to each of several entrypoints: more than will be claimed are not locked.
     SELECT entrypoint, count(*) AS jobs FROM (
@@ -1641,13 +1648,13 @@ LEFT JOIN stored AS raised ON raised.dedupe_key = input.dedupe_key`,
                 WHERE entrypoint COLLATE "C" = range.entrypoint AND status = 'queued' AND execute_after <= created
                     AND priority >= range.lowest AND priority <= range.highest AND id > range.after
                 ORDER BY priority DESC, id
-                LIMIT $1::int4
+                LIMIT (SELECT $1::int4)
             ) AS job
-            LIMIT $1::int4
+            LIMIT (SELECT $1::int4)
         ) AS job
-        WHERE cardinality($2::text::text[]) > 1
+        WHERE (SELECT cardinality($2::text::text[]) > 1)
         ORDER BY job.priority DESC, job.id
-        LIMIT $1::int4
+        LIMIT (SELECT $1::int4)
     ) AS front
     GROUP BY entrypoint
 ), ready AS (
@@ -1661,11 +1668,11 @@ LEFT JOIN stored AS raised ON raised.dedupe_key = input.dedupe_key`,
             WHERE entrypoint COLLATE "C" = range.entrypoint AND status = 'queued' AND execute_after <= created
                 AND priority >= range.lowest AND priority <= range.highest AND id > range.after
             ORDER BY priority DESC, id
-            LIMIT $1::int4
+            LIMIT (SELECT $1::int4)
             FOR UPDATE SKIP LOCKED
         ) AS job
         -- Ranges are read one after another, and the lower ones only as far as they are needed.
-        LIMIT CASE WHEN cardinality($2::text::text[]) > 1 THEN coalesce(share.jobs, 0) ELSE $1::int4 END
+        LIMIT CASE WHEN (SELECT cardinality($2::text::text[]) > 1) THEN coalesce(share.jobs, 0) ELSE (SELECT $1::int4) END
     ) AS job
 ), longest AS (
     -- They are sorted, so there is a bound.
@@ -1686,7 +1693,7 @@ LEFT JOIN stored AS raised ON raised.dedupe_key = input.dedupe_key`,
         SELECT job.place FROM crowded CROSS JOIN LATERAL {due_function}(crowded.entrypoint, now()) AS job(place)
     ))
     ORDER BY priority DESC, id
-    LIMIT $1::int4
+    LIMIT (SELECT $1::int4)
     FOR UPDATE SKIP LOCKED
 ), claimed AS (
     UPDATE {queue_table}
@@ -1695,25 +1702,25 @@ LEFT JOIN stored AS raised ON raised.dedupe_key = input.dedupe_key`,
     WHERE ctid = ANY (ARRAY(
         SELECT place FROM (SELECT * FROM ready UNION ALL SELECT * FROM due) AS candidates
         ORDER BY priority DESC, id
-        LIMIT $1::int4
+        LIMIT (SELECT $1::int4)
     ))
-    RETURNING id, priority, queue_manager_id, created, updated, heartbeat, execute_after, status, entrypoint,
-        dedupe_key, payload, headers, attempts, slot
+    RETURNING id, priority, created, execute_after, entrypoint, dedupe_key, payload, headers, attempts, slot
 ), logged AS (
     INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
     SELECT id, 'picked', entrypoint, priority FROM claimed WHERE {log_steps}
 )
-SELECT id, priority, queue_manager_id AS manager, created, updated, heartbeat, execute_after AS due, status,
-    entrypoint, dedupe_key AS dedupe, encode(payload, 'base64') AS payload, headers, attempts, slot,
-    (extract(epoch FROM updated) * 1000000)::bigint AS lease
+SELECT id, priority, entrypoint, dedupe_key AS dedupe, encode(payload, 'base64') AS payload, headers, attempts, slot,
+    date_part('epoch', created) * 1000000 AS created, date_part('epoch', execute_after) * 1000000 AS due,
+    (SELECT (date_part('epoch', now()) * 1000000)::bigint) AS lease
 FROM claimed ORDER BY priority DESC, id`,
-  claim_limited: `SELECT id, priority, manager_id AS manager, created, updated, heartbeat, due, status, entrypoint, dedupe,
-    encode(payload, 'base64') AS payload, headers, attempts, slot, (extract(epoch FROM updated) * 1000000)::bigint AS lease
+  claim_limited: `SELECT id, priority, entrypoint, dedupe, encode(payload, 'base64') AS payload, headers, attempts, slot,
+    date_part('epoch', created) * 1000000 AS created, date_part('epoch', due) * 1000000 AS due,
+    (date_part('epoch', updated) * 1000000)::bigint AS lease
 FROM {claim_function}(
     $1::int4, $2::int4, $3::uuid, $4::text::text[], $5::text::int4[], $6::text::float8[], $7::text::boolean[], {log_steps}
 )`,
   take_over: `WITH asked AS (
-    SELECT * FROM unnest($4::text::text[], $5::text::float8[], $6::text::boolean[], $7::text::int4[])
+    SELECT * FROM unnest((SELECT $4::text::text[]), (SELECT $5::text::float8[]), (SELECT $6::text::boolean[]), (SELECT $7::text::int4[]))
         AS asked(entrypoint, timeout, limited, most)
 ), stale AS (
     SELECT job.ctid AS place, job.queue_manager_id AS dead,
@@ -1728,16 +1735,16 @@ FROM {claim_function}(
     WHERE job.status = 'picked'
         AND job.heartbeat < now() - (SELECT min(timeout) FROM asked) * interval '1 millisecond'
         AND job.heartbeat < now() - asked.timeout * interval '1 millisecond'
-        AND job.id <> ALL ($3::text::bigint[])
+        AND job.id <> ALL ((SELECT $3::text::bigint[])::bigint[])
     ORDER BY job.heartbeat
-    LIMIT $1::int4
+    LIMIT (SELECT $1::int4)
     FOR UPDATE OF job SKIP LOCKED
 ), claimed AS (
     UPDATE {queue_table}
     SET updated = now(), heartbeat = now(), queue_manager_id = $2::uuid, take_overs = take_overs + 1
     WHERE ctid = ANY (ARRAY(SELECT place FROM stale WHERE fate = 'claim'))
-    RETURNING id, priority, queue_manager_id, created, updated, heartbeat, execute_after, status, entrypoint,
-        dedupe_key, payload, headers, attempts, slot, cancel_requested
+    RETURNING id, priority, created, execute_after, entrypoint, dedupe_key, payload, headers, attempts, slot,
+        cancel_requested
 ), put_back AS (
     UPDATE {queue_table}
     SET status = 'queued', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = take_overs + 1
@@ -1759,13 +1766,13 @@ FROM {claim_function}(
         'traceback', '', 'additional_context', jsonb_build_object('entrypoint', entrypoint)
     ) FROM held
 )
-SELECT id, priority, queue_manager_id AS manager, created, updated, heartbeat, execute_after AS due, status,
-    entrypoint, dedupe_key AS dedupe, encode(payload, 'base64') AS payload, headers, attempts, slot,
-    (extract(epoch FROM updated) * 1000000)::bigint AS lease, cancel_requested AS canceled
+SELECT id, priority, entrypoint, dedupe_key AS dedupe, encode(payload, 'base64') AS payload, headers, attempts, slot,
+    date_part('epoch', created) * 1000000 AS created, date_part('epoch', execute_after) * 1000000 AS due,
+    (SELECT (date_part('epoch', now()) * 1000000)::bigint) AS lease, cancel_requested AS canceled
 FROM claimed ORDER BY priority DESC, id`,
   look_ahead: `WITH asked AS (
     SELECT * FROM unnest(
-        $2::text::text[], $3::text::int4[], $4::text::float8[], $5::text::boolean[], $6::text::float8[]
+        (SELECT $2::text::text[]), (SELECT $3::text::int4[]), (SELECT $4::text::float8[]), (SELECT $5::text::boolean[]), (SELECT $6::text::float8[])
     ) AS asked(entrypoint, concurrency, rate, serialized, timeout)
 ), gate AS (
     SELECT asked.*,
@@ -1873,13 +1880,13 @@ FROM waiting`,
     UPDATE {queue_table} SET heartbeat = now()
     WHERE ctid = ANY (ARRAY(
         SELECT ctid FROM {queue_table}
-        WHERE id = ANY ($1::text::bigint[]) AND status IS NOT DISTINCT FROM 'picked'
+        WHERE id = ANY ((SELECT $1::text::bigint[])::bigint[]) AND status IS NOT DISTINCT FROM 'picked'
         AND queue_manager_id IS NOT DISTINCT FROM $2::uuid
         FOR UPDATE SKIP LOCKED
     ))
 )
 SELECT id, cancel_requested AS canceled FROM {queue_table}
-WHERE id = ANY ($1::text::bigint[]) AND status IS NOT DISTINCT FROM 'picked'
+WHERE id = ANY ((SELECT $1::text::bigint[])::bigint[]) AND status IS NOT DISTINCT FROM 'picked'
         AND queue_manager_id IS NOT DISTINCT FROM $2::uuid`,
   keep_leases: `UPDATE {queue_table} SET heartbeat = now()
 WHERE ctid = ANY (ARRAY(
@@ -1888,7 +1895,7 @@ WHERE ctid = ANY (ARRAY(
 RETURNING id`,
   retry: `WITH outcome AS (
     SELECT given.*, timestamptz 'epoch' + lease * interval '1 microsecond' AS claimed
-    FROM unnest($1::text::bigint[], $2::text::float8[], $3::text::jsonb[], $5::text::bigint[])
+    FROM unnest((SELECT $1::text::bigint[]), (SELECT $2::text::float8[]), (SELECT $3::text::jsonb[]), (SELECT $5::text::bigint[]))
         AS given(id, delay, traceback, lease)
 ), mine AS (
     -- Locked first: a cancel that has the row is waited for and then seen.
@@ -1922,7 +1929,7 @@ SELECT done.id, pg_notify('{channel}', json_build_object(
     'type', 'table_changed_event'
 )::text) FROM done`,
   cancel: `WITH found AS (
-    SELECT ctid AS place, id, status FROM {queue_table} WHERE id = ANY ($1::text::bigint[]) ORDER BY id FOR UPDATE
+    SELECT ctid AS place, id, status FROM {queue_table} WHERE id = ANY ((SELECT $1::text::bigint[])::bigint[]) ORDER BY id FOR UPDATE
 ), ended AS (
     DELETE FROM {queue_table}
     WHERE ctid = ANY (ARRAY(SELECT place FROM found WHERE status <> 'picked'))
@@ -1945,7 +1952,7 @@ SELECT done.id, pg_notify('{channel}', json_build_object(
 SELECT id, (SELECT count(*) FROM told) AS told FROM (SELECT id FROM ended UNION ALL SELECT id FROM marked) AS done`,
   acknowledge: `WITH outcome AS (
     SELECT id, timestamptz 'epoch' + lease * interval '1 microsecond' AS claimed
-    FROM unnest($1::text::bigint[], $4::text::bigint[]) AS given(id, lease)
+    FROM unnest((SELECT $1::text::bigint[]), (SELECT $4::text::bigint[])) AS given(id, lease)
 ), ended AS (
     DELETE FROM {queue_table} AS job USING outcome
     -- The fence is written so that only the primary key serves. By the indexes of picked jobs and of the queue manager's the
@@ -1959,7 +1966,7 @@ SELECT id, $2::text::{queue_status_type}, entrypoint, priority, clock_timestamp(
 RETURNING job_id AS id`,
   acknowledge_failure: `WITH outcome AS (
     SELECT given.*, timestamptz 'epoch' + lease * interval '1 microsecond' AS claimed
-    FROM unnest($1::text::bigint[], $2::text::jsonb[], $4::text::bigint[]) AS given(id, traceback, lease)
+    FROM unnest((SELECT $1::text::bigint[]), (SELECT $2::text::jsonb[]), (SELECT $4::text::bigint[])) AS given(id, traceback, lease)
 ), ended AS (
     DELETE FROM {queue_table} AS job USING outcome
     WHERE job.id = outcome.id AND job.updated = outcome.claimed AND job.status IS NOT DISTINCT FROM 'picked'
@@ -1971,7 +1978,7 @@ SELECT id, 'exception', entrypoint, priority, traceback FROM ended
 RETURNING job_id AS id`,
   hold: `WITH outcome AS (
     SELECT given.*, timestamptz 'epoch' + lease * interval '1 microsecond' AS claimed
-    FROM unnest($1::text::bigint[], $2::text::jsonb[], $4::text::bigint[]) AS given(id, traceback, lease)
+    FROM unnest((SELECT $1::text::bigint[]), (SELECT $2::text::jsonb[]), (SELECT $4::text::bigint[])) AS given(id, traceback, lease)
 ), mine AS (
     SELECT job.id, job.cancel_requested, outcome.traceback
     FROM {queue_table} AS job JOIN outcome ON outcome.id = job.id AND outcome.claimed = job.updated
@@ -2001,7 +2008,7 @@ SELECT done.id, pg_notify('{channel}', json_build_object(
 )::text) FROM done`,
   release: `WITH mine AS (
     SELECT job.id, job.cancel_requested
-    FROM {queue_table} AS job JOIN unnest($1::text::bigint[], $3::text::bigint[]) AS given(id, lease)
+    FROM {queue_table} AS job JOIN unnest((SELECT $1::text::bigint[]), (SELECT $3::text::bigint[])) AS given(id, lease)
         ON given.id = job.id AND job.updated = timestamptz 'epoch' + given.lease * interval '1 microsecond'
     WHERE job.status IS NOT DISTINCT FROM 'picked' AND job.queue_manager_id IS NOT DISTINCT FROM $2::uuid
     ORDER BY job.id
@@ -2028,7 +2035,7 @@ SELECT done.id, pg_notify('{channel}', json_build_object(
 )::text) FROM done`,
   release_unknown: `WITH mine AS (
     SELECT id, cancel_requested FROM {queue_table}
-    WHERE id <> ALL ($1::text::bigint[]) AND status = 'picked' AND queue_manager_id = $2::uuid
+    WHERE id <> ALL ((SELECT $1::text::bigint[])::bigint[]) AND status = 'picked' AND queue_manager_id = $2::uuid
         AND updated <= timestamptz 'epoch' + $3::text::bigint * interval '1 microsecond'
     ORDER BY id
     FOR UPDATE
@@ -2052,7 +2059,7 @@ SELECT done.id, pg_notify('{channel}', json_build_object(
     'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
     'type', 'table_changed_event'
 )::text) FROM done`,
-  moment: `SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS moment`,
+  moment: `SELECT (date_part('epoch', clock_timestamp()) * 1000000)::bigint AS moment`,
   notify: `SELECT pg_notify('{channel}', $1::text)`,
   listen: `LISTEN "{channel}"`,
   begin: `BEGIN`,

@@ -10,6 +10,7 @@ import { Pace } from "./pace.ts";
 import type { Pulse } from "./pulse.ts";
 import type { Outcome } from "./run_job.ts";
 import { runInTransaction, type TransactionalParts } from "./transactional_attempt.ts";
+import { Turn } from "./turn.ts";
 import { Wake } from "./wake.ts";
 
 /** Outcomes that may wait to be stored, for each handler that may run. More and the database cannot keep up: claim less. */
@@ -54,6 +55,8 @@ export class Attempts {
   /** Handlers that run, those of older attempts included. */
   #running = 0;
   readonly #pace: Pace;
+  readonly #turn = new Turn();
+  readonly #resume = (): void => this.#startReady();
   /** Set when an attempt has come to its end. One loop waits on it. */
   readonly #settled: Wake;
   #readyTimer: ReturnType<typeof setTimeout> | undefined;
@@ -160,13 +163,12 @@ export class Attempts {
   }
 
   #startReady(): void {
-    let begun = 0;
-    while (begun < this.#ready.length && this.#running < this.#parts.maxConcurrentTasks) {
-      const attempt = this.#ready[begun++]!;
+    while (this.#ready.length > 0 && this.#running < this.#parts.maxConcurrentTasks) {
+      if (this.#turn.isOver(this.#resume)) break;
+      const attempt = this.#ready.shift()!;
       // The process was asleep or busy, and the lease may be lost.
       void (isLate(attempt) ? this.#giveBack(attempt) : this.#run(attempt));
     }
-    if (begun > 0) this.#ready.splice(0, begun);
     if (this.#ready.length > 0) this.#readyTimer ??= this.#watchReady();
   }
 
