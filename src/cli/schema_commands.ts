@@ -41,7 +41,7 @@ Example:
     if (wantsJson(input)) {
       printJson(surroundings, { outcome, added, changed, tables: tablesOf(settings) });
     } else if (outcome === "installed") {
-      surroundings.print(`Installed ${tablesOf(settings).join(", ")}`);
+      surroundings.print(`Installed ${listed(tablesOf(settings))}`);
     } else if (outcome === "upgraded") surroundings.print(upgraded(added, changed));
     else surroundings.print("Nothing had to change");
     if (durability !== undefined && outcome !== "installed") {
@@ -63,17 +63,15 @@ Example:
   pgq uninstall --pg-dsn postgresql://app@localhost/shop`,
 
   async run(input, surroundings) {
-    const { present, tables } = await withQueries(input, surroundings, async (queries) => ({
-      present: await queries.verify("absent"),
-      tables: await queries.uninstall(),
-    }));
-    const others = present.filter((part) => !part.startsWith("table "));
-    if (wantsJson(input)) {
-      printJson(surroundings, { removed: tables.length > 0 || others.length > 0 ? present : [] });
-    } else if (tables.length > 0) {
-      const noun = tables.length === 1 ? "table" : "tables";
-      surroundings.print(`Removed ${tables.length} ${noun}: ${tables.join(", ")}`);
-    } else if (others.length > 0) {
+    const { removed, tables } = await withQueries(input, surroundings, async (queries) => {
+      const removed = await queries.verify("absent");
+      const gone = await queries.uninstall();
+      return { removed, tables: tablesOf(queries.settings, gone) };
+    });
+    const others = removed.filter((part) => !part.startsWith("table "));
+    if (wantsJson(input)) printJson(surroundings, { removed, tables });
+    else if (tables.length > 0) surroundings.print(`Removed ${listed(tables)}`);
+    else if (others.length > 0) {
       surroundings.print(`Removed no table, but ${others.join(", ")}`);
     } else {
       surroundings.print("Nothing to remove");
@@ -131,10 +129,17 @@ Example:
   },
 };
 
-function tablesOf(settings: Settings): string[] {
-  const { queueTable, queueTableLog, statisticsTable, schedulesTable, schema } = settings;
-  return [queueTable, queueTableLog, statisticsTable, schedulesTable]
+/** Our tables, or those of them that are `among` these, as a user of any `search_path` would write them. */
+function tablesOf(settings: Settings, among?: readonly string[]): string[] {
+  const { queueTable, queueTableLog, statisticsTable, schedulesTable, limitsTable, schema } =
+    settings;
+  return [queueTable, queueTableLog, statisticsTable, schedulesTable, limitsTable]
+    .filter((table) => among === undefined || among.includes(table))
     .map((table) => schema === null ? table : `${schema}.${table}`);
+}
+
+function listed(tables: readonly string[]): string {
+  return `${tables.length} ${tables.length === 1 ? "table" : "tables"}: ${tables.join(", ")}`;
 }
 
 interface Found {

@@ -14,21 +14,43 @@ test("install, verify, queue and uninstall say what they did, as processes", asy
   const queued = await runPgq(["queue", "echo", "grüße", ...flags]);
   const [job] = await queue.sql`SELECT * FROM ${queue.sql(`${schema}.${prefix}pgqueuer`)}`;
   const removed = await runPgq(["uninstall", ...flags]);
+  const tables = ["", "_log", "_statistics", "_schedules", "_limits"].map((end) => table + end);
 
   expect(absent.code).toBe(1);
   expect(absent.stdout).toContain(`missing: table ${prefix}pgqueuer\n`);
   expect(absent.stderr).toContain('run "pgq install"');
   expect(installed).toEqual({
     code: 0,
-    stdout: `Installed ${table}, ${table}_log, ${table}_statistics, ${table}_schedules\n`,
+    stdout: `Installed 5 tables: ${tables.join(", ")}\n`,
     stderr: "",
   });
   expect(again).toEqual({ code: 0, stdout: "Nothing had to change\n", stderr: "" });
   expect(queued).toEqual({ code: 0, stdout: `${job!.id}\n`, stderr: "" });
   expect(new TextDecoder().decode(job!.payload)).toBe("grüße");
-  expect(removed.code).toBe(0);
-  expect(removed.stdout).toContain("Removed 5 tables: ");
+  expect(removed).toEqual({
+    code: 0,
+    stdout: `Removed 5 tables: ${tables.join(", ")}\n`,
+    stderr: "",
+  });
 }, 60_000);
+
+test("install and uninstall name the same tables in JSON, all that the database has then", async () => {
+  const { env, sql, schema } = queue;
+
+  const installed = await callPgq(["install", "--json"], { env });
+  const there = await sql<{ name: string }[]>`
+    select schemaname || '.' || tablename as name from pg_tables where schemaname = ${schema}`;
+  const removed = await callPgq(["uninstall", "--json"], { env });
+  const nothing = await callPgq(["uninstall", "--json"], { env });
+  const nothingMore = await callPgq(["uninstall"], { env });
+
+  const { tables, removed: parts } = JSON.parse(removed.stdout);
+  expect(JSON.parse(installed.stdout).tables).toEqual(tables);
+  expect([...tables].sort()).toEqual(there.map(({ name }) => name).sort());
+  expect(parts).toContainEqual(expect.stringMatching(/^trigger /));
+  expect(JSON.parse(nothing.stdout)).toEqual({ removed: [], tables: [] });
+  expect(nothingMore).toEqual({ code: 0, stdout: "Nothing to remove\n", stderr: "" });
+});
 
 test("install adds what is missing and says what", async () => {
   const { env, table, prefix } = queue;
