@@ -8,6 +8,7 @@
 --   $3 float8   least age in milliseconds, or null
 --   $4 float8   greatest age in milliseconds, or null
 --   $5 int4     most jobs
+--   $6 text     what its entrypoint must contain, in small or capital letters, or null
 WITH bounds AS (
     SELECT coalesce(now() - $4::float8 * interval '1 millisecond', '-infinity') AS earliest,
         coalesce(now() - $3::float8 * interval '1 millisecond', 'infinity') AS latest
@@ -16,6 +17,7 @@ WITH bounds AS (
         SELECT id FROM {queue_table}
         WHERE status = 'queued' AND 'queued' = ANY ($1::text::text[])
             AND ($2::text IS NULL OR entrypoint = $2::text)
+            AND ($6::text IS NULL OR position(lower($6::text) IN lower(entrypoint)) > 0)
             AND created BETWEEN (SELECT earliest FROM bounds) AND (SELECT latest FROM bounds)
         ORDER BY id DESC LIMIT $5::int4
     )
@@ -24,6 +26,7 @@ WITH bounds AS (
         SELECT id FROM {queue_table}
         WHERE status = 'picked' AND 'picked' = ANY ($1::text::text[])
             AND ($2::text IS NULL OR entrypoint = $2::text)
+            AND ($6::text IS NULL OR position(lower($6::text) IN lower(entrypoint)) > 0)
             AND created BETWEEN (SELECT earliest FROM bounds) AND (SELECT latest FROM bounds)
         ORDER BY id DESC LIMIT $5::int4
     )
@@ -32,6 +35,7 @@ WITH bounds AS (
         SELECT id FROM {queue_table}
         WHERE status = 'failed' AND 'failed' = ANY ($1::text::text[])
             AND ($2::text IS NULL OR entrypoint = $2::text)
+            AND ($6::text IS NULL OR position(lower($6::text) IN lower(entrypoint)) > 0)
             AND created BETWEEN (SELECT earliest FROM bounds) AND (SELECT latest FROM bounds)
         ORDER BY id DESC LIMIT $5::int4
     )
@@ -61,6 +65,7 @@ ORDER BY job.id DESC;
 --   $3 float8   least milliseconds since the end, or null
 --   $4 float8   most milliseconds since the end, or null
 --   $5 int4     most jobs
+--   $6 text     what its entrypoint must contain, in small or capital letters, or null
 SELECT job_id AS id, status::text AS status, entrypoint, priority, created AS ended, now() AS now,
     json_build_object(
         'type', traceback ->> 'exception_type', 'message', traceback ->> 'exception_message'
@@ -68,6 +73,7 @@ SELECT job_id AS id, status::text AS status, entrypoint, priority, created AS en
 FROM {queue_table_log} AS entry
 WHERE status = ANY ($1::text::{queue_status_type}[])
     AND ($2::text IS NULL OR entrypoint = $2::text)
+    AND ($6::text IS NULL OR position(lower($6::text) IN lower(entrypoint)) > 0)
     AND created BETWEEN coalesce(now() - $4::float8 * interval '1 millisecond', '-infinity')
         AND coalesce(now() - $3::float8 * interval '1 millisecond', 'infinity')
 ORDER BY entry.id DESC

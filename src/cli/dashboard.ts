@@ -1,7 +1,7 @@
 import type { RequeueResult } from "../queries/log.ts";
 import { screenLines } from "./dashboard_screen.ts";
 import { type DashboardState, type Effect, INITIAL_STATE, press } from "./dashboard_state.ts";
-import type { DashboardData, ViewName } from "./dashboard_views.ts";
+import type { DashboardData } from "./dashboard_views.ts";
 import { explainError, hidePasswords } from "./explain_error.ts";
 import { LiveScreen } from "./live_screen.ts";
 import { DEFAULT_SILENT_AFTER_MS } from "./status_command.ts";
@@ -13,8 +13,8 @@ export interface DashboardParts {
   readonly terminal: Terminal;
   readonly title: string;
   readonly intervalMs: number;
-  /** Reads what a view shows. */
-  read(view: ViewName, statuses: number): Promise<DashboardData>;
+  /** Reads what is shown: its view, with its statuses and filter. */
+  read(state: DashboardState): Promise<DashboardData>;
   requeue(jobId: number): Promise<RequeueResult>;
   /** Gives the ids that it found. */
   cancel(jobId: number): Promise<number[]>;
@@ -45,7 +45,7 @@ export class Dashboard {
    */
   async run(): Promise<void> {
     // An unreachable database is said like anywhere else.
-    this.#data = await this.#parts.read(this.#state.view, this.#state.statuses);
+    this.#data = await this.#parts.read(this.#state);
     const end = (): void => this.#end();
     const signals = new StopSignals({ stop: end, hurry: end }, {
       signals: ["SIGINT", "SIGTERM", "SIGHUP"],
@@ -77,10 +77,10 @@ export class Dashboard {
         }
       }
       if (this.#ending || (this.#state.paused && effects.length === 0)) return;
-      const { view, statuses } = this.#state;
-      const data = await this.#parts.read(view, statuses);
-      // A key may have chosen another table meanwhile: its look is about to come.
-      if (this.#state.view === view && this.#state.statuses === statuses) this.#data = data;
+      const asked = this.#state;
+      const data = await this.#parts.read(asked);
+      // A key may have chosen others meanwhile: their look is about to come.
+      if (isOfTheSame(asked, this.#state)) this.#data = data;
       this.#error = null;
     } catch (error) {
       this.#error = hidePasswords(explainError(error));
@@ -146,4 +146,9 @@ export class Dashboard {
       error: this.#error,
     }));
   }
+}
+
+/** Whether what was read for the one is what the other shows. */
+function isOfTheSame(one: DashboardState, other: DashboardState): boolean {
+  return one.view === other.view && one.statuses === other.statuses && one.filter === other.filter;
 }

@@ -4,12 +4,8 @@ import { Overview } from "../queries/overview.ts";
 import type { Command, Input, Surroundings } from "./command.ts";
 import { type Database, withDatabase } from "./connection.ts";
 import { Dashboard } from "./dashboard.ts";
-import {
-  type DashboardData,
-  HISTORY_COLUMNS,
-  STATUS_CHOICES,
-  type ViewName,
-} from "./dashboard_views.ts";
+import type { DashboardState } from "./dashboard_state.ts";
+import { type DashboardData, HISTORY_COLUMNS, STATUS_CHOICES } from "./dashboard_views.ts";
 import { readFlags } from "./flags.ts";
 import { printJson, printTable, wantsJson } from "./output.ts";
 import { StopSignals } from "./stop_signals.ts";
@@ -101,10 +97,14 @@ async function watch(
   limit: number,
 ): Promise<number> {
   const [overview, operator] = [new Overview(driver, settings), new Operator(driver, settings)];
-  const read = async (view: ViewName, statuses: number): Promise<DashboardData> => ({
+  const read = async ({ view, statuses, filter }: DashboardState): Promise<DashboardData> => ({
     status: await overview.status(WINDOW_MS),
     jobs: view === "jobs"
-      ? await operator.listJobs({ statuses: STATUS_CHOICES[statuses]!, limit })
+      ? await operator.listJobs({
+        statuses: STATUS_CHOICES[statuses]!,
+        entrypointHas: filter,
+        limit,
+      })
       : [],
     history: view === "history" ? await queries.logStatistics({ limit }) : [],
   });

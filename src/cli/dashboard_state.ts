@@ -24,8 +24,10 @@ export interface DashboardState {
   readonly mode: "browse" | "filter" | "confirm";
   /** Index in {@linkcode STATUS_CHOICES}. */
   readonly statuses: number;
-  /** Key of the row that commands are about; the first row if it is not there. */
+  /** Key of the row that commands are about. Where it is gone, the row that has come to its place. */
   readonly selected: string | null;
+  /** Index at which that row was selected. */
+  readonly place: number;
   readonly paused: boolean;
   /** What was done last, or what went wrong. */
   readonly message: string;
@@ -48,6 +50,7 @@ export const INITIAL_STATE: DashboardState = {
   mode: "browse",
   statuses: 0,
   selected: null,
+  place: 0,
   paused: false,
   message: "",
 };
@@ -72,7 +75,8 @@ export function rowsOf(state: DashboardState, data: DashboardData): AnyRow[] {
 /** Index of the row that commands are about. */
 export function selectedIndex(state: DashboardState, rows: readonly AnyRow[]): number {
   const { keyOf } = VIEWS[state.view];
-  return Math.max(0, rows.findIndex((row) => keyOf(row) === state.selected));
+  const at = rows.findIndex((row) => keyOf(row) === state.selected);
+  return at >= 0 ? at : Math.max(0, Math.min(state.place, rows.length - 1));
 }
 
 /** What a key does. */
@@ -82,22 +86,25 @@ export function press(
   data: DashboardData,
 ): readonly [DashboardState, Effect?] {
   if (key === "ctrl-c") return [state, { kind: "quit" }];
-  if (state.mode === "filter") return [typed(state, key)];
+  if (state.mode === "filter") return typed(state, key);
   const current = { ...state, message: "" };
   if (state.mode === "confirm") return confirmed(current, key);
   return browse(current, key, data);
 }
 
-function typed(state: DashboardState, key: string): DashboardState {
+/** Of what has been read the rows are filtered at once. Once the filter stands, more of those that it lets through are read. */
+function typed(state: DashboardState, key: string): readonly [DashboardState, Effect?] {
   switch (key) {
     case "enter":
-      return { ...state, mode: "browse" };
+      return [{ ...state, mode: "browse" }, { kind: "refresh" }];
     case "escape":
-      return { ...state, mode: "browse", filter: "" };
+      return [{ ...state, mode: "browse", filter: "" }, { kind: "refresh" }];
     case "backspace":
-      return { ...state, filter: [...state.filter].slice(0, -1).join("") };
-    default:
-      return [...key].length === 1 && key >= " " ? { ...state, filter: state.filter + key } : state;
+      return [{ ...state, filter: [...state.filter].slice(0, -1).join("") }];
+    default: {
+      const isText = [...key].length === 1 && key >= " ";
+      return [isText ? { ...state, filter: state.filter + key } : state];
+    }
   }
 }
 
@@ -140,7 +147,7 @@ function browse(
     case "/":
       return [{ ...state, mode: "filter", filter: "" }];
     case "escape":
-      return [{ ...state, filter: "" }];
+      return [{ ...state, filter: "" }, { kind: "refresh" }];
     case "f": {
       const statuses = (state.statuses + 1) % STATUS_CHOICES.length;
       return [{ ...shownView(state, 1), statuses }, { kind: "refresh" }];
@@ -175,8 +182,8 @@ function onSelection(
   if (row === undefined) return [state];
   const step = STEPS[key];
   if (step !== undefined) {
-    const next = rows[Math.min(rows.length - 1, Math.max(0, at + step))]!;
-    return [{ ...state, selected: keyOf(next) }];
+    const place = Math.min(rows.length - 1, Math.max(0, at + step));
+    return [{ ...state, selected: keyOf(rows[place]!), place }];
   }
   if (state.view === "entrypoints" && key === "enter") {
     return [{ ...shownView(state, 1), filter: row.entrypoint }, { kind: "refresh" }];
@@ -185,11 +192,11 @@ function onSelection(
   if (state.view !== "jobs") return [{ ...state, message: "Choose a job first: press 2" }];
   const selected = keyOf(row);
   // It is this one that the question is about, also when the list changes meanwhile.
-  if (key === "c") return [{ ...state, selected, mode: "confirm" }];
-  return [{ ...state, selected }, { kind: "requeue", id: Number(selected) }];
+  if (key === "c") return [{ ...state, selected, place: at, mode: "confirm" }];
+  return [{ ...state, selected, place: at }, { kind: "requeue", id: Number(selected) }];
 }
 
 function shownView(state: DashboardState, at: number): DashboardState {
   const view = VIEW_NAMES[(at + VIEW_NAMES.length) % VIEW_NAMES.length]!;
-  return view === state.view ? state : { ...state, view, selected: null };
+  return view === state.view ? state : { ...state, view, selected: null, place: 0 };
 }

@@ -15,6 +15,8 @@ export interface JobFilter {
   readonly statuses: readonly JobStatus[];
   /** `undefined`: any. */
   readonly entrypoint?: string | undefined;
+  /** What the entrypoint must contain, in small or capital letters. Empty: any. */
+  readonly entrypointHas?: string | undefined;
   /** Least age: since a job was enqueued, or since it ended where it is gone. */
   readonly olderThanMs?: number | undefined;
   /** Greatest age. */
@@ -186,7 +188,7 @@ export class Operator {
   #list<Row>(
     name: StatementName,
     statuses: readonly JobStatus[],
-    { entrypoint, olderThanMs, newerThanMs, limit }: JobFilter,
+    { entrypoint, entrypointHas, olderThanMs, newerThanMs, limit }: JobFilter,
   ): Promise<Row[]> {
     return this.#query<Row>(name, [
       textArray(statuses),
@@ -194,6 +196,7 @@ export class Operator {
       olderThanMs ?? null,
       newerThanMs ?? null,
       limit,
+      entrypointHas || null,
     ]);
   }
 

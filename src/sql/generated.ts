@@ -1408,6 +1408,7 @@ ORDER BY held.id`,
         SELECT id FROM {queue_table}
         WHERE status = 'queued' AND 'queued' = ANY ($1::text::text[])
             AND ($2::text IS NULL OR entrypoint = $2::text)
+            AND ($6::text IS NULL OR position(lower($6::text) IN lower(entrypoint)) > 0)
             AND created BETWEEN (SELECT earliest FROM bounds) AND (SELECT latest FROM bounds)
         ORDER BY id DESC LIMIT $5::int4
     )
@@ -1416,6 +1417,7 @@ ORDER BY held.id`,
         SELECT id FROM {queue_table}
         WHERE status = 'picked' AND 'picked' = ANY ($1::text::text[])
             AND ($2::text IS NULL OR entrypoint = $2::text)
+            AND ($6::text IS NULL OR position(lower($6::text) IN lower(entrypoint)) > 0)
             AND created BETWEEN (SELECT earliest FROM bounds) AND (SELECT latest FROM bounds)
         ORDER BY id DESC LIMIT $5::int4
     )
@@ -1424,6 +1426,7 @@ ORDER BY held.id`,
         SELECT id FROM {queue_table}
         WHERE status = 'failed' AND 'failed' = ANY ($1::text::text[])
             AND ($2::text IS NULL OR entrypoint = $2::text)
+            AND ($6::text IS NULL OR position(lower($6::text) IN lower(entrypoint)) > 0)
             AND created BETWEEN (SELECT earliest FROM bounds) AND (SELECT latest FROM bounds)
         ORDER BY id DESC LIMIT $5::int4
     )
@@ -1452,6 +1455,7 @@ ORDER BY job.id DESC`,
 FROM {queue_table_log} AS entry
 WHERE status = ANY ($1::text::{queue_status_type}[])
     AND ($2::text IS NULL OR entrypoint = $2::text)
+    AND ($6::text IS NULL OR position(lower($6::text) IN lower(entrypoint)) > 0)
     AND created BETWEEN coalesce(now() - $4::float8 * interval '1 millisecond', '-infinity')
         AND coalesce(now() - $3::float8 * interval '1 millisecond', 'infinity')
 ORDER BY entry.id DESC

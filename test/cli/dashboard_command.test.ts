@@ -104,6 +104,29 @@ describe("pgq dashboard on a terminal", () => {
     expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(30);
   });
 
+  test("finds the jobs of an entrypoint behind more of others than it reads", async () => {
+    await sql.unsafe(`INSERT INTO ${table} (priority, status, entrypoint)
+      SELECT 0, 'queued', 'many' FROM generate_series(1, 10)`);
+    const { terminal, ended } = open("--interval", "3600", "--limit", "5");
+    await shows(terminal, "[1 entrypoints]");
+    terminal.press("2");
+    await until("it shows the newest", () => terminal.screen.split("many").length === 6);
+    terminal.press("/MAI");
+    await shows(terminal, "nothing to show");
+    terminal.press("\r");
+    await shows(terminal, ">   1  failed  mail");
+    terminal.press("1");
+    await shows(terminal, "[1 entrypoints]");
+    terminal.press("\x1b");
+    await shows(terminal, "report");
+    // Ready, most first: "many", then "report".
+    terminal.press("j\r");
+    await shows(terminal, ">   2  queued  report");
+    terminal.press("q");
+
+    expect((await ended).code).toBe(0);
+  });
+
   test("pauses, and looks no more until it goes on", async () => {
     const { terminal, ended } = open("--interval", "0.02");
     await shows(terminal, "every 0.02 s");

@@ -6,6 +6,7 @@ import {
   INITIAL_STATE,
   press,
   rowsOf,
+  selectedIndex,
 } from "../../src/cli/dashboard_state.ts";
 import { type DashboardData, VIEW_NAMES, VIEWS } from "../../src/cli/dashboard_views.ts";
 import { decodeKeys } from "../../src/cli/keys.ts";
@@ -162,6 +163,26 @@ describe("keys of the dashboard", () => {
     expect(selected("end", "k")).toBe("9");
     expect(selected("end", "page-up")).toBe("12");
     expect(selected("home")).toBe("12");
+  });
+
+  test("where the selected job is gone the selection stays where it was, for the next one", () => {
+    const { state } = after("2", "down", "c", "y");
+    const later = { ...DATA, jobs: DATA.jobs.filter(({ id }) => id !== 9) };
+
+    expect(rowsOf(state, later)[selectedIndex(state, rowsOf(state, later))]).toMatchObject({
+      id: 7,
+    });
+    const last = after("2", "end", "c", "y").state;
+    const shorter = rowsOf(last, { ...DATA, jobs: DATA.jobs.filter(({ id }) => id !== 7) });
+    expect(shorter[selectedIndex(last, shorter)]).toMatchObject({ id: 9 });
+    expect(selectedIndex(last, [])).toBe(0);
+  });
+
+  test("a filter that stands is read by anew, as there may be more than was read", () => {
+    expect(after("2", "/", "m").effects).toEqual([{ kind: "refresh" }]);
+    expect(after("2", "/", "m", "enter").effects).toHaveLength(2);
+    expect(after("2", "/", "m", "escape").effects).toHaveLength(2);
+    expect(after("2", "/", "m", "enter", "escape").effects).toHaveLength(3);
   });
 
   test("requeue the selected job at once", () => {
