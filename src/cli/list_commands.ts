@@ -6,6 +6,8 @@ import { FAILED_COLUMNS, JOB_COLUMNS, jobJson } from "./job_view.ts";
 import { printJson, printTable, wantsJson } from "./output.ts";
 
 const DEFAULT_LIMIT = 25;
+/** What an `int4` of the database holds. */
+const MAX_LIMIT = 2 ** 31 - 1;
 
 const LIMIT_FLAG: Flag = {
   flags: "-n, --limit <number>",
@@ -69,7 +71,7 @@ export const failed: Command = {
     `A job is held where its entrypoint has onFailure "hold". Payloads are shown by their size in bytes.
 
 Example:
-  pgq failed --json | jq '.[].id' | xargs pgq requeue`,
+  pgq failed --limit 1000 --json | jq '.[].id' | xargs pgq requeue`,
 
   async run(input, surroundings) {
     const { limit = DEFAULT_LIMIT } = readFlags(input.flags, ["limit"]);
@@ -90,13 +92,19 @@ async function list(
     none: string;
   },
 ): Promise<number> {
-  const jobs = await withDatabase(
+  const { limit } = filter;
+  // One more than is shown, to know whether there are more.
+  const found = await withDatabase(
     input,
     surroundings,
-    ({ driver, settings }) => new Operator(driver, settings).listJobs(filter),
+    ({ driver, settings }) =>
+      new Operator(driver, settings).listJobs({ ...filter, limit: Math.min(limit + 1, MAX_LIMIT) }),
   );
+  const jobs = found.slice(0, limit);
   if (wantsJson(input)) printJson(surroundings, jobs.map(jobJson));
   else if (jobs.length === 0) surroundings.say(none);
   else printTable(surroundings, columns, jobs);
+  // Also beside JSON: a script that takes these for all leaves the others where they are.
+  if (found.length > limit) surroundings.say(`There are more than these ${limit}: see --limit`);
   return 0;
 }

@@ -210,6 +210,24 @@ describe.each(COMMANDS.map((command) => ({ name: command.name, command })))(
         if (json.stdout !== "" || row.fine === 0) JSON.parse(json.stdout);
       },
     );
+
+    test.skipIf(row.fine !== 0)(
+      "prints JSON on a terminal too, and draws nothing there",
+      async () => {
+        let drawn = "";
+        const terminal = aTerminal({ colors: true, write: (text) => drawn += text });
+
+        const { code, stdout } = await callPgq([name, ...row.args, "--json"], {
+          env: queue.env,
+          terminal,
+        });
+
+        expect({ code, drawn }).toEqual({ code: 0, drawn: "" });
+        expect(typeof JSON.parse(stdout)).toBe("object");
+        expect(stdout).not.toContain("\x1b");
+      },
+      10_000,
+    );
   },
 );
 
@@ -229,7 +247,7 @@ describe("as a process", () => {
       `INSERT INTO ${queue.table} (priority, status, entrypoint)
        SELECT 0, 'queued', 'many' FROM generate_series(1, 5000)`,
     );
-    const process = new PgqProcess(["ls", "--limit", "5000"], { env: queue.env });
+    const process = new PgqProcess(["ls", "--limit", "6000"], { env: queue.env });
 
     await process.closeStdoutAfter("\n");
     const { code, stderr } = await process.ended;

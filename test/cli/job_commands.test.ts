@@ -74,6 +74,27 @@ describe("pgq ls", () => {
     expect(lines[3]![5]).toBe("3m 20s");
   });
 
+  test.each(["ls", "failed"])("%s says where there are more than it lists", async (command) => {
+    for (let n = 0; n < 3; n++) await aJob({ status: "failed" });
+
+    const some = await pgq(command, "--limit", "2");
+    const asJson = await pgq(command, "--limit", "2", "--json");
+    const all = await pgq(command, "--limit", "3");
+    const most = await pgq(command, "--limit", String(2 ** 31 - 1));
+
+    expect(some.stdout.trim().split("\n")).toHaveLength(3);
+    expect(JSON.parse(asJson.stdout)).toHaveLength(2);
+    for (const { code, stderr } of [some, asJson]) {
+      expect({ code, stderr }).toEqual({
+        code: 0,
+        stderr: "There are more than these 2: see --limit\n",
+      });
+    }
+    for (const { code, stderr } of [all, most]) {
+      expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    }
+  });
+
   test("filters by status, entrypoint and age, and obeys the limit", async () => {
     for (const age of [1_000, 110]) await aJob({}, age);
     await aJob({ entrypoint: "other" }, 100);
