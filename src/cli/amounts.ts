@@ -20,3 +20,8 @@ export function sizeText(bytes: number): string {
   const value = bytes / 1_000 ** power;
   return `${power === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[power]}`;
 }
+
+/** How many sessions listen. */
+export function sessionsText(count: number): string {
+  return count === 1 ? "1 session listens" : `${count} sessions listen`;
+}

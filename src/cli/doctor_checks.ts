@@ -40,5 +40,10 @@ export function findings(examination: Examination, thresholds: Thresholds): Find
 function from<T>(examined: Examined<T>, check: (found: T) => Found[]): Found[] {
   if ("found" in examined) return check(examined.found);
   const { message } = examined.error as Error;
+  const [, what = message, statement] = /^(.*): run "(.*)"$/.exec(message) ?? [];
+  // Nobody may take a queue for healthy that was not looked at.
+  if (examined.denied) {
+    return [error(`not examined: ${what}`, statement === undefined ? null : `${statement};`)];
+  }
   return [{ level: "unknown", message: `not examined: ${message}`, fix: null }];
 }

@@ -1,6 +1,6 @@
 /** What is wrong with workers, jobs and schedules. */
-import type { ScheduleInfo, Status } from "../queries/overview.ts";
-import { durationText } from "./amounts.ts";
+import type { EntrypointStatus, ScheduleInfo, Status } from "../queries/overview.ts";
+import { durationText, sessionsText } from "./amounts.ts";
 import { error, type Found, note, number, ok, type Thresholds, warning } from "./finding.ts";
 
 export function checkWorkers({ holders, listening }: Status, { silentAfter }: Thresholds): Found[] {
@@ -15,23 +15,31 @@ export function checkWorkers({ holders, listening }: Status, { silentAfter }: Th
       )
     );
   }
-  const sessions = listening === null ? "" : `, ${listening} sessions listen`;
-  return [ok(`${holders.length} hold jobs and renew their leases${sessions}`)];
+  if (holders.length === 0 && listening === 0) {
+    return [note("none is to be seen: no job is held, and no session listens", null)];
+  }
+  const leases = holders.length === 1
+    ? "1 holds jobs and renews its lease"
+    : `${holders.length} hold jobs and renew their leases`;
+  return [ok(listening === null ? leases : `${leases}, ${sessionsText(listening)}`)];
 }
 
 export function checkEntrypoints(
   { entrypoints, windowMs }: Status,
   { waiting }: Thresholds,
 ): Found[] {
-  const deserted = entrypoints.filter(({ ready, picked, perSecond, oldestAge }) =>
-    ready > 0 && picked === 0 && perSecond === 0 && (oldestAge ?? 0) > waiting
+  // What was canceled need not have met a worker.
+  const isWorkedOn = ({ picked, ended }: EntrypointStatus): boolean =>
+    picked + (ended.successful ?? 0) + (ended.exception ?? 0) + (ended.failed ?? 0) > 0;
+  const deserted = entrypoints.filter((entrypoint) =>
+    entrypoint.ready > 0 && (entrypoint.oldestAge ?? 0) > waiting && !isWorkedOn(entrypoint)
   );
   if (deserted.length === 0) return [ok("each with ready jobs is worked on")];
   return deserted.map(({ entrypoint, ready, oldestAge }) =>
     error(
       `nobody works on "${entrypoint}": ${ready} ready, the oldest for ${
         durationText((oldestAge ?? 0) * 1_000)
-      }, none ended in the last ${durationText(windowMs)}`,
+      }, none run in the last ${durationText(windowMs)}`,
       "run a worker that registers it",
     )
   );
@@ -40,7 +48,8 @@ export function checkEntrypoints(
 export function checkHeld({ entrypoints }: Status): Found[] {
   const held = entrypoints.reduce((sum, { failed }) => sum + failed, 0);
   if (held === 0) return [ok("none")];
-  return [note(`${number(held)} wait for somebody to look at them`, "pgq failed")];
+  const who = held === 1 ? "1 waits" : `${number(held)} wait`;
+  return [note(`${who} for somebody to look`, "pgq failed")];
 }
 
 export function checkSchedules(

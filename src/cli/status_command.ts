@@ -1,5 +1,5 @@
 import { type EntrypointStatus, type Holder, Overview, type Status } from "../queries/overview.ts";
-import { durationText } from "./amounts.ts";
+import { durationText, sessionsText } from "./amounts.ts";
 import type { Command, Surroundings } from "./command.ts";
 import { withDatabase } from "./connection.ts";
 import { readFlags } from "./flags.ts";
@@ -15,7 +15,7 @@ export const DEFAULT_SILENT_AFTER_MS = 30_000;
 /** What `pgq status` prints. */
 interface Report extends Status {
   readonly silentAfterMs: number;
-  /** Workers that sent themselves a health check; `null` if nobody listened for it. */
+  /** Workers that were heard checking themselves; `null` if nobody listened for it. */
   readonly healthChecks: number | null;
 }
 
@@ -36,7 +36,7 @@ export const status: Command = {
     },
     {
       flags: "--listen <seconds>",
-      summary: "also count the health checks that idle workers send themselves, for so long",
+      summary: "also count the workers whose health checks are heard meanwhile, idle ones too",
     },
   ],
   notes:
@@ -147,10 +147,10 @@ function printStatus(surroundings: Surroundings, report: Report): void {
 export function summaryLines(report: Report): string[] {
   const { entrypoints, holders, listening, healthChecks, windowMs, silentAfterMs } = report;
   const { alive, silent } = split(holders, silentAfterMs);
-  const heard = healthChecks === null ? "" : `, ${healthChecks} heard checking themselves`;
+  const heard = healthChecks === null ? "" : `, ${healthChecks} heard of`;
   const sessions = listening === null
     ? "idle ones not seen (needs pg_read_all_stats)"
-    : `${listening} sessions listen`;
+    : sessionsText(listening);
   const total = entrypoints.reduce((sum, row) => sum + row.perSecond, 0);
   return [
     `Workers     ${alive.length} at work, ${sessions}${heard}`,

@@ -47,22 +47,26 @@ export function explained(error: unknown, action: string, settings: Settings): u
         },
       );
     case "42501": // insufficient_privilege
-      return new SchemaError(`Cannot ${action} as ${message}: ${grantFor(message, settings)}`, {
-        cause: error,
-      });
+      return new SchemaError(
+        `Cannot ${action} as ${message}: ${grantFor(message, action, settings)}`,
+        { cause: error },
+      );
     default:
       return error;
   }
 }
 
 /** The statement that gives the missing right, from the server's message "permission denied for table x". */
-function grantFor(message: string, settings: Settings): string {
+function grantFor(message: string, action: string, settings: Settings): string {
   const [, kind, name = "?"] = /permission denied for (\w+) (\S+)/.exec(message) ?? [];
   const prefix = settings.schema ? `${settings.schema}.` : "";
   switch (kind) {
     case "table":
     case "relation":
-      return `run "GRANT SELECT, INSERT, UPDATE, DELETE ON ${prefix}${name} TO <role>"`;
+      // Who only looks needs no more than to look.
+      return /^(read|examine) /.test(action)
+        ? `run "GRANT SELECT ON ${prefix}${name} TO <role>"`
+        : `run "GRANT SELECT, INSERT, UPDATE, DELETE ON ${prefix}${name} TO <role>"`;
     case "sequence":
       return `run "GRANT USAGE ON SEQUENCE ${prefix}${name} TO <role>"`;
     case "schema":

@@ -2,7 +2,7 @@ import type { Driver } from "../driver.ts";
 import { SchemaError } from "../errors.ts";
 import type { Settings } from "../settings.ts";
 import { type StatementName, Statements } from "../sql/render.ts";
-import { explained } from "./database_error.ts";
+import { explained, sqlState } from "./database_error.ts";
 import { Overview, type ScheduleInfo, type Status } from "./overview.ts";
 import { catalogOf, type CatalogRow, differencesOf } from "./schema_differences.ts";
 import { parametersOf } from "./schema_parts.ts";
@@ -72,7 +72,13 @@ export interface SchemaState {
 }
 
 /** A part of the findings, or why there is none. */
-export type Examined<T> = { readonly found: T } | { readonly error: unknown };
+export type Examined<T> =
+  | { readonly found: T }
+  | {
+    readonly error: unknown;
+    /** The role may not read it. */
+    readonly denied: boolean;
+  };
 
 /** Everything that the checks look at. */
 export interface Examination {
@@ -99,7 +105,8 @@ export class Doctor {
   }
 
   /**
-   * Reads all. A part that cannot be read, since a table of an older release lacks a column, does not stop the others.
+   * Reads all. A part that cannot be read, since a table of an older release lacks a column or the role lacks a right, does
+   * not stop the others.
    *
    * @param windowMs How far to look back for work that was done.
    */
@@ -110,9 +117,11 @@ export class Doctor {
       try {
         return { found: await read() };
       } catch (error) {
+        const denied = sqlState((error as Error).cause) === "42501";
         // What is missing is a finding of its own. Anything else is not for a doctor of queues.
-        if (schema.missing.length === 0 || !(error instanceof SchemaError)) throw error;
-        return { error };
+        const isKnown = denied || schema.missing.length > 0 && error instanceof SchemaError;
+        if (!isKnown) throw error;
+        return { error, denied };
       }
     };
     // One after another: the command line has one connection.

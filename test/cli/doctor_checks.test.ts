@@ -337,8 +337,26 @@ describe("workers, entrypoints, held jobs and schedules", () => {
       message: "w holds 2 jobs of mail, report and is silent for 31s",
     }]);
     expect(check(30)).toMatchObject([
-      { level: "ok", message: expect.stringContaining("1 hold jobs") },
+      { level: "ok", message: "1 holds jobs and renews its lease, 1 session listens" },
     ]);
+  });
+
+  test("no worker at all is a note, unless the sessions of others are hidden", () => {
+    const check = (listening: number | null) =>
+      found("workers", { status: { found: { ...STATUS, listening } } });
+
+    expect(check(0)).toMatchObject([{
+      level: "note",
+      message: "none is to be seen: no job is held, and no session listens",
+    }]);
+    expect(check(2)).toMatchObject([{
+      level: "ok",
+      message: "0 hold jobs and renew their leases, 2 sessions listen",
+    }]);
+    expect(check(null)).toMatchObject([{
+      level: "ok",
+      message: "0 hold jobs and renew their leases",
+    }]);
   });
 
   test("an entrypoint with jobs that nobody works on", () => {
@@ -349,13 +367,17 @@ describe("workers, entrypoints, held jobs and schedules", () => {
 
     expect(check({ ready: 3, oldestAge: 61 })).toMatchObject({
       level: "error",
-      message: 'nobody works on "mail": 3 ready, the oldest for 1m 1s, none ended in the last 5m',
+      message: 'nobody works on "mail": 3 ready, the oldest for 1m 1s, none run in the last 5m',
     });
+    // Nobody has to work on a job that is canceled.
+    expect(check({ ready: 3, oldestAge: 61, ended: { canceled: 9 } }).level).toBe("error");
     for (
       const fields of [
         { ready: 3, oldestAge: 60 },
         { ready: 3, oldestAge: 900, picked: 1 },
-        { ready: 3, oldestAge: 900, perSecond: 0.01 },
+        { ready: 3, oldestAge: 900, ended: { successful: 1 } },
+        { ready: 3, oldestAge: 900, ended: { exception: 1 } },
+        { ready: 3, oldestAge: 900, ended: { failed: 1 } },
         { deferred: 3 },
       ]
     ) expect(check(fields).level).toBe("ok");
@@ -366,7 +388,7 @@ describe("workers, entrypoints, held jobs and schedules", () => {
 
     expect(found("held jobs", { status: { found: { ...STATUS, entrypoints } } })).toEqual([{
       level: "note",
-      message: "1,201 wait for somebody to look at them",
+      message: "1,201 wait for somebody to look",
       fix: "pgq failed",
     }]);
   });
@@ -392,10 +414,23 @@ describe("workers, entrypoints, held jobs and schedules", () => {
 });
 
 test("what cannot be read as the schema is old is unknown, and the rest is still examined", () => {
-  const failed = { error: new SchemaError('Cannot read as x is missing: run "pgq install"') };
+  const error = new SchemaError('Cannot read as x is missing: run "pgq install"');
+  const failed = { error, denied: false };
   const all = findings(anExamination({ status: failed, schedules: failed }), THRESHOLDS);
 
   const unknown = all.filter(({ level }) => level === "unknown").map(({ check }) => check);
   expect(unknown).toEqual(["workers", "entrypoints", "held jobs", "schedules"]);
   expect(all.filter(({ level }) => level === "ok")).toHaveLength(7);
+});
+
+test("what the role may not read is an error, as nobody knows how it is", () => {
+  const error = new SchemaError(
+    'Cannot read the queue as permission denied for table q: run "GRANT SELECT ON q TO <role>"',
+  );
+
+  expect(found("log", { log: { error, denied: true } })).toEqual([{
+    level: "error",
+    message: "not examined: Cannot read the queue as permission denied for table q",
+    fix: "GRANT SELECT ON q TO <role>;",
+  }]);
 });

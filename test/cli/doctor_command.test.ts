@@ -162,7 +162,7 @@ test("pgq doctor finds silent workers, deserted entrypoints, held jobs and late 
   );
   expect(of("entrypoints")).toMatch('error\tentrypoints\tnobody works on "report": 1 ready');
   expect(of("held jobs")).toBe(
-    "note\theld jobs\t1 wait for somebody to look at them\tpgq failed",
+    "note\theld jobs\t1 waits for somebody to look\tpgq failed",
   );
   expect(of("schedules")).toMatch('warning\tschedules\t"nightly" (0 3 * * *) is 2m late');
   expect(patient).toHaveLength(1);
@@ -223,6 +223,27 @@ test("pgq doctor says what an old schema lacks, and looks at the rest", async ()
   expect({ code, stderr }).toEqual({ code: 1, stderr: "" });
   expect(stdout).toContain("error\tschema\tcolumn pgqueuer.dedupe_key is missing\tALTER TABLE");
   expect(stdout).toContain("ok\tserver\t");
+});
+
+test("pgq doctor as a role that may not read tells which right that needs, and looks at the rest", async () => {
+  const role = `${prefix}blind`;
+  await sql.unsafe(
+    `CREATE ROLE ${role} LOGIN PASSWORD 'hunter2'; GRANT USAGE ON SCHEMA ${schema} TO ${role}`,
+  );
+  const asRole = new URL(dsn.href);
+  [asRole.username, asRole.password] = [role, "hunter2"];
+
+  const { code, stdout, stderr } = await callPgq(["doctor"], {
+    env: { ...env, PGQUEUER_DSN: asRole.href },
+  });
+  await sql.unsafe(`REVOKE ALL ON SCHEMA ${schema} FROM ${role}; DROP ROLE ${role}`);
+
+  expect({ code, stderr }).toEqual({ code: 1, stderr: "" });
+  expect(stdout).toContain("ok\tserver\t");
+  expect(stdout).toContain(
+    `error\tworkers\tnot examined: Cannot read the queue as permission denied for table ${prefix}pgqueuer\t` +
+      `GRANT SELECT ON ${schema}.${prefix}pgqueuer TO <role>;\n`,
+  );
 });
 
 test("pgq doctor says that nothing is installed", async () => {

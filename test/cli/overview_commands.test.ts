@@ -120,7 +120,7 @@ describe("pgq status", () => {
     expect(workers.silent).toMatchObject([{ queue_manager_id: FIRST, jobs: 2 }]);
     expect(workers.silent[0].heartbeat_age_seconds).toBeGreaterThanOrEqual(40);
     expect(patient.workers.alive).toHaveLength(2);
-    expect(stdout).toMatch(/^Workers {5}1 at work, \d+ sessions listen\n/);
+    expect(stdout).toMatch(/^Workers {5}1 at work, \d+ sessions? listens?\n/);
     expect(stdout).toContain(`${FIRST} is silent for 40s with 2 jobs\n`);
   });
 
@@ -133,12 +133,20 @@ describe("pgq status", () => {
       async () =>
         (await json("status")).workers.listening_sessions === before.listening_sessions + 1,
     );
-    const check = (id: string) =>
-      JSON.stringify({ type: "health_check_event", channel, sent_at: new Date(), id });
+    const check = (id: string, worker?: string) =>
+      JSON.stringify({
+        type: "health_check_event",
+        channel,
+        sent_at: new Date(),
+        id,
+        ...(worker && { fleet: { worker, group: "g" } }),
+      });
     let told = false;
     const telling = (async () => {
       while (!told) {
         for (const id of ["a", "a", "b"]) await sql.notify(channel, check(id));
+        // One of ours, twice.
+        for (const id of ["c", "d"]) await sql.notify(channel, check(id, "w"));
         await sql.notify(channel, JSON.stringify({ type: "table_changed_event" }));
       }
     })();
@@ -149,7 +157,7 @@ describe("pgq status", () => {
     await listener.unlisten();
 
     expect(before.health_checks).toBe(null);
-    expect(workers.health_checks).toBe(2);
+    expect(workers.health_checks).toBe(3);
   });
 
   test("draws a table on a terminal", async () => {
