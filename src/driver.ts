@@ -1,3 +1,4 @@
+import { PgQueuerError } from "./errors.ts";
 /** What a parameter of a statement may be: the kinds that every client sends alike. */
 export type Parameter = string | number | null;
 
@@ -45,6 +46,16 @@ export interface DriverAddress {
     readonly statementTimeout: number;
     readonly applicationName: string;
   };
+}
+
+/**
+ * Why a session is not lent where statements are not prepared. That is what is written for a pooler in transaction mode: it
+ * would leave the lock and the settings of an upgrade to somebody else.
+ */
+export function noSession(): PgQueuerError {
+  return new PgQueuerError(
+    'Cannot upgrade as that needs a session, and the connection may lead through a pooler, as it prepares no statements ("pgbouncer=true" or "prepare=false"): connect to the server itself',
+  );
 }
 
 /** One connection, for what must stay on it: session locks and settings, and statements that no transaction may hold. */
@@ -103,7 +114,10 @@ export interface Driver<Transaction = unknown> extends Executor {
    * transaction unless the script says otherwise.
    */
   script(text: string): Promise<void>;
-  /** Lends one connection until `work` has settled. Left out where the client has no such thing: then nothing can be upgraded. */
+  /**
+   * Lends one connection until `work` has settled; rejects where it may lead through a pooler. Left out where the client has
+   * no such thing: then nothing can be upgraded.
+   */
   session?<Result>(work: (session: Session) => Promise<Result>): Promise<Result>;
   /**
    * How to open another connection like these, for a thread that keeps leases while a handler blocks the event loop. Left

@@ -1,11 +1,12 @@
-import type {
-  ChannelListener,
-  Driver,
-  Executor,
-  Parameter,
-  Session,
-  Subscription,
-  Transactions,
+import {
+  type ChannelListener,
+  type Driver,
+  type Executor,
+  noSession,
+  type Parameter,
+  type Session,
+  type Subscription,
+  type Transactions,
 } from "../driver.ts";
 import { type Duration, toMs } from "../duration.ts";
 import { type Logger, silentLogger } from "../logger.ts";
@@ -163,8 +164,9 @@ class NodePostgresDriver implements Driver {
     await this.#lend((send) => send({ text }));
   }
 
-  session<Result>(work: (session: Session) => Promise<Result>): Promise<Result> {
-    return this.#lend((_, client) =>
+  async session<Result>(work: (session: Session) => Promise<Result>): Promise<Result> {
+    if (!this.#prepare) throw noSession();
+    return await this.#lend((_, client) =>
       work({
         query: async <Row>(text: string, parameters: readonly Parameter[]) =>
           (await client.query({ text, values: [...parameters] })).rows as Row[],

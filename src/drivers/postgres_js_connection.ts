@@ -1,6 +1,6 @@
 /** What a lost connection means to a caller of postgres.js 3.4.9. */
 import type { PostgresJsConnection } from "../clients/postgres_js.ts";
-import type { Parameter, Session } from "../driver.ts";
+import { noSession, type Parameter, type Session } from "../driver.ts";
 
 /** Whether the error says that a connection is gone, or was not made in time. */
 export function isConnectionLost(error: unknown): boolean {
@@ -62,7 +62,7 @@ export interface PostgresJsReservedClient extends PostgresJsConnection {
 
 /** Works on one connection of a client. */
 export async function inSession<Result>(
-  client: { reserve?(): PromiseLike<PostgresJsReservedClient> },
+  client: { reserve?(): PromiseLike<PostgresJsReservedClient>; readonly options: object },
   work: (session: Session) => Promise<Result>,
 ): Promise<Result> {
   if (typeof client.reserve !== "function") {
@@ -70,6 +70,7 @@ export async function inSession<Result>(
       "Cannot use the client as it must have reserve(): use postgres 3.4 or later",
     );
   }
+  if ((client.options as { prepare?: unknown }).prepare === false) throw noSession();
   const reserved = await client.reserve();
   try {
     return await work({
