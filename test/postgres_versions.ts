@@ -16,6 +16,7 @@ import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { deleteEmbeddedPostgres, startEmbeddedPostgres } from "../src/cli/embedded_postgres.ts";
+import { CATALOG, CORE } from "./support/core_suite.ts";
 import { deleteLeftovers } from "./support/leftovers.ts";
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -35,29 +36,9 @@ const RELEASES: Readonly<Record<string, string>> = {
 
 /** What reads and changes the catalog, and what one job goes through. */
 const SHORT = [
-  "test/schema.test.ts",
-  "test/upgrade",
-  "test/queries",
+  ...CATALOG,
   "test/guarantees/g06_order.test.ts",
   "test/guarantees/g07_dedupe.test.ts",
-];
-
-/** All that touches SQL. Whatever needs no database runs on one version, in the suite itself. */
-const WHOLE = [
-  ...SHORT.filter((path) => !path.startsWith("test/guarantees/")),
-  "test/plans.test.ts",
-  "test/guarantees",
-  "test/cli/schema_commands.test.ts",
-  "test/cli/maintenance_commands.test.ts",
-  "test/cli/doctor_command.test.ts",
-  "test/cli/grants_command.test.ts",
-  "test/cli/job_commands.test.ts",
-  "test/cli/overview_commands.test.ts",
-  "test/worker/aggregator.test.ts",
-  "test/worker/completion_watcher.test.ts",
-  "test/worker/schedule_manager.test.ts",
-  "test/worker/pg_queuer.test.ts",
-  "test/drivers/conformance.test.ts",
 ];
 
 process.exitCode = await main(process.argv.slice(2));
@@ -73,7 +54,7 @@ async function main(argv: readonly string[]): Promise<number> {
     return 2;
   }
 
-  const suite = paths.length > 0 ? paths : argv.includes("--short") ? SHORT : WHOLE;
+  const suite = paths.length > 0 ? paths : argv.includes("--short") ? SHORT : CORE;
   const failed: string[] = [];
   await deleteLeftovers(TEMP_PREFIX);
   for (const major of named.length > 0 ? named : Object.keys(RELEASES)) {

@@ -11,8 +11,14 @@ import {
   Queries,
 } from "../../mod.ts";
 import { DRIVERS, WATCHFUL_DRIVERS } from "../support/drivers.ts";
-import { openTestQueue, testDsn, type TestQueue, until } from "../support/queue.ts";
+import { listenDsnOf, POLLS_ONLY, POOLED_DSN } from "../support/pooler.ts";
+import { openTestQueue, type TestQueue, until } from "../support/queue.ts";
 import { startTcpProxy } from "../support/tcp_proxy.ts";
+
+/** A test of what is heard, which is nothing where drivers are told to poll only. */
+const listens = test.skipIf(POLLS_ONLY);
+/** A test of the server's own words: a pooler has others. */
+const unpooled = test.skipIf(POOLED_DSN !== undefined);
 
 let queue: TestQueue;
 beforeAll(async () => {
@@ -108,42 +114,45 @@ describe.each(DRIVERS)("%s", (_, open) => {
     await end();
   });
 
-  test("hears what is sent on its channel, from the commit on and until it is closed", async () => {
-    const { driver, end } = await open(queue.dsn);
-    const channel = newChannel();
-    const heard: string[] = [];
-    let listening = 0;
-    const subscription = await driver.listen(channel, {
-      onPayload: (payload) => void heard.push(payload),
-      onListening: () => void listening++,
-    });
-    expect(listening).toBe(1);
+  listens(
+    "hears what is sent on its channel, from the commit on and until it is closed",
+    async () => {
+      const { driver, end } = await open(queue.dsn);
+      const channel = newChannel();
+      const heard: string[] = [];
+      let listening = 0;
+      const subscription = await driver.listen(channel, {
+        onPayload: (payload) => void heard.push(payload),
+        onListening: () => void listening++,
+      });
+      expect(listening).toBe(1);
 
-    await queue.sql.begin(async (tx) => {
-      await tx`select pg_notify(${channel}, 'in the transaction')`;
-      await queue.sql`select pg_notify(${channel.toLowerCase()}, 'elsewhere')`;
-      await queue.sql`select pg_notify(${channel}, 'before')`;
-      await until("it has heard what was sent alone", () => heard.length === 1);
-    });
+      await queue.sql.begin(async (tx) => {
+        await tx`select pg_notify(${channel}, 'in the transaction')`;
+        await queue.sql`select pg_notify(${channel.toLowerCase()}, 'elsewhere')`;
+        await queue.sql`select pg_notify(${channel}, 'before')`;
+        await until("it has heard what was sent alone", () => heard.length === 1);
+      });
 
-    await until("it has heard the commit", () => heard.length === 2);
-    expect(heard).toEqual(["before", "in the transaction"]);
-    await subscription.close();
-    await queue.sql`select pg_notify(${channel}, 'after')`;
-    // A second subscription hears what was sent after that, so the first one would have heard it too.
-    const other: string[] = [];
-    const second = await driver.listen(channel, {
-      onPayload: (payload) => void other.push(payload),
-      onListening: () => {},
-    });
-    await queue.sql`select pg_notify(${channel}, 'last')`;
-    await until("the second has heard", () => other.includes("last"));
-    expect(heard).toHaveLength(2);
-    await second.close();
-    await end();
-  });
+      await until("it has heard the commit", () => heard.length === 2);
+      expect(heard).toEqual(["before", "in the transaction"]);
+      await subscription.close();
+      await queue.sql`select pg_notify(${channel}, 'after')`;
+      // A second subscription hears what was sent after that, so the first one would have heard it too.
+      const other: string[] = [];
+      const second = await driver.listen(channel, {
+        onPayload: (payload) => void other.push(payload),
+        onListening: () => {},
+      });
+      await queue.sql`select pg_notify(${channel}, 'last')`;
+      await until("the second has heard", () => other.includes("last"));
+      expect(heard).toHaveLength(2);
+      await second.close();
+      await end();
+    },
+  );
 
-  test("refuses to listen when that is not possible", async () => {
+  unpooled("refuses to listen when that is not possible", async () => {
     const dsn = new URL(queue.dsn);
     dsn.pathname = "/there_is_none";
 
@@ -159,38 +168,42 @@ describe.each(DRIVERS)("%s", (_, open) => {
     await expect(failed).rejects.toMatchObject({ code: "3D000" });
   });
 
-  test("listens again after its connections were killed, says so, and runs statements", async () => {
-    const name = `${queue.names.prefix}killed_${++channels}`;
-    const { driver, end } = await open(queue.dsn, {
-      applicationName: name,
-      statementTimeout: { seconds: 2 },
-    });
-    const channel = newChannel();
-    const heard: string[] = [];
-    let listening = 0;
-    const subscription = await driver.listen(channel, {
-      onPayload: (payload) => void heard.push(payload),
-      onListening: () => void listening++,
-    });
-    // One connection runs a statement when it is killed, the others are idle.
-    await Promise.all([1, 2, 3].map(() => driver.query("select pg_sleep(0.05)", [])));
-    const running = driver.query("select pg_sleep(60)", []).catch((error: unknown) => error);
-    await until("it runs", async () =>
-      (await queue.sql`
+  listens(
+    "listens again after its connections were killed, says so, and runs statements",
+    async () => {
+      const name = `${queue.names.prefix}killed_${++channels}`;
+      const { driver, end } = await open(queue.dsn, {
+        applicationName: name,
+        statementTimeout: { seconds: 2 },
+      });
+      const channel = newChannel();
+      const heard: string[] = [];
+      let listening = 0;
+      const subscription = await driver.listen(channel, {
+        onPayload: (payload) => void heard.push(payload),
+        onListening: () => void listening++,
+      });
+      // One connection runs a statement when it is killed, the others are idle.
+      await Promise.all([1, 2, 3].map(() => driver.query("select pg_sleep(0.05)", [])));
+      const running = driver.query("select pg_sleep(60)", []).catch((error: unknown) => error);
+      await until("it runs", async () =>
+        (await queue.sql`
         select 1 from pg_stat_activity
         where application_name = ${name} and query like '%pg_sleep%' and state = 'active'`)
-        .length === 1);
+          .length === 1);
 
-    expect(await kill(name)).toBeGreaterThan(2);
+      // A pooler has no session for a client that does nothing.
+      expect(await kill(name)).toBeGreaterThan(POOLED_DSN === undefined ? 2 : 1);
 
-    expect(await running).toBeInstanceOf(Error);
-    await until("it listens again", () => listening === 2);
-    await queue.sql`select pg_notify(${channel}, 'again')`;
-    await until("it hears again", () => heard.includes("again"));
-    await until("it runs statements", () => driver.query("select 1", []).catch(() => undefined));
-    await subscription.close();
-    await end();
-  });
+      expect(await running).toBeInstanceOf(Error);
+      await until("it listens again", () => listening === 2);
+      await queue.sql`select pg_notify(${channel}, 'again')`;
+      await until("it hears again", () => heard.includes("again"));
+      await until("it runs statements", () => driver.query("select 1", []).catch(() => undefined));
+      await subscription.close();
+      await end();
+    },
+  );
 
   test("leaves the caller's client open when it is closed", async () => {
     const { driver, own, end } = await open(queue.dsn);
@@ -204,7 +217,7 @@ describe.each(DRIVERS)("%s", (_, open) => {
     await end();
   });
 
-  test("runs a worker, which hears of new jobs and stops without leaving one", async () => {
+  listens("runs a worker, which hears of new jobs and stops without leaving one", async () => {
     const { driver, end } = await open(queue.dsn);
     const pgq = new PgQueuer(driver, queue.names);
     const seen: unknown[] = [];
@@ -243,7 +256,7 @@ describe.each(DRIVERS)("%s", (_, open) => {
 test.each(WATCHFUL_DRIVERS)(
   "%s gives up a statement without an answer, and the next one runs on a new connection",
   async (_, open) => {
-    const url = new URL(testDsn());
+    const url = new URL(queue.dsn);
     const proxy = await startTcpProxy({ host: url.hostname, port: Number(url.port || 5432) });
     url.hostname = "127.0.0.1";
     url.port = String(proxy.port);
@@ -263,7 +276,7 @@ test.each(WATCHFUL_DRIVERS)(
 
 // openWorkerDriver() passes it too, and then takes five seconds to close.
 test("fromNodePostgres() gives an error for a statement whose connection is cut without a word", async () => {
-  const url = new URL(testDsn());
+  const url = new URL(queue.dsn);
   const proxy = await startTcpProxy({ host: url.hostname, port: Number(url.port || 5432) });
   url.hostname = "127.0.0.1";
   url.port = String(proxy.port);
@@ -326,7 +339,7 @@ test("a client of a pool is given back after an error of the server, and closed 
   expect(released).toEqual([undefined, true, true, true]);
 });
 
-test("a pool that cannot make a client for LISTEN takes one that the caller makes", async () => {
+listens("a pool that cannot make a client for LISTEN takes one that the caller makes", async () => {
   const pool = new pg.Pool({ connectionString: queue.dsn, max: 1 });
   // Such as one that goes through a pooler: it lends clients and makes none.
   const lender: NodePostgresPool = {
@@ -343,7 +356,8 @@ test("a pool that cannot make a client for LISTEN takes one that the caller make
   await expect(fromNodePostgres(lender).listen(channel, listener)).rejects.toThrow(
     'option "listenClient"',
   );
-  const driver = fromNodePostgres(lender, { listenClient: () => new pg.Client(queue.dsn) });
+  const listenDsn = listenDsnOf(queue.dsn)!;
+  const driver = fromNodePostgres(lender, { listenClient: () => new pg.Client(listenDsn) });
   const subscription = await driver.listen(channel, listener);
   await driver.query("select pg_notify($1::text, 'heard')", [channel]);
 

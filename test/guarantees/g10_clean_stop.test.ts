@@ -1,7 +1,7 @@
 /** G10: after a stop every claimed job is finished or released; no row stays picked by a stopped worker. */
-import process from "node:process";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { openWorkerDriver, PgQueuer, ShutdownError } from "../../mod.ts";
+import { POLLS_ONLY, POOLED_DSN } from "../support/pooler.ts";
 import { bytes, deferred, openTestQueue, type TestQueue, until } from "../support/queue.ts";
 import { startWorkerProcess, type WorkerProcess } from "../support/worker_process.ts";
 
@@ -99,7 +99,8 @@ test("a second signal puts all running jobs back uncharged, also those that noth
   for (const { created } of log) expect(+created - +clock!.now).toBeLessThan(2_500);
 });
 
-test("a released job wakes another worker at once", async () => {
+// Who polls only is woken by nothing.
+test.skipIf(POLLS_ONLY)("a released job wakes another worker at once", async () => {
   const id = await queue.queries.enqueue("until_aborted", null);
   const leaving = await startWorkerProcess(queue, {
     shutdownTimeoutMs: 0,
@@ -198,7 +199,7 @@ test("an aborted signal and `await using` stop a worker too", async () => {
   const connections = await queue.sql`
     select 1 from pg_stat_activity where application_name = 'pgqueuer' and query like ${`%${queue.names.prefix}%`}`;
   // A pooler keeps those that it has.
-  if (!process.env["PGQ_TEST_POOLED_DSN"]) expect(connections).toHaveLength(0);
+  if (POOLED_DSN === undefined) expect(connections).toHaveLength(0);
 });
 
 test("a run that has been stopped before it began ends at once", async () => {

@@ -11,7 +11,8 @@ import {
   GATE,
   registerEffect,
 } from "../support/effects.ts";
-import { bytes, openTestQueue, testDsn, type TestQueue, until } from "../support/queue.ts";
+import { pollingOften } from "../support/pooler.ts";
+import { bytes, openTestQueue, type TestQueue, until } from "../support/queue.ts";
 import { type CutMoment, startTcpProxy } from "../support/tcp_proxy.ts";
 import { startWorkerProcess, type WorkerProcess } from "../support/worker_process.ts";
 
@@ -75,7 +76,7 @@ function work(
   started: () => void = () => {},
   heartbeatTimeout: number = LEASE_MS,
 ): Worker {
-  const pgq = new PgQueuer(driver, queue.names);
+  const pgq = pollingOften(new PgQueuer(driver, queue.names));
   let starts = 0;
   registerEffect(pgq, queue.names, {
     started() {
@@ -195,7 +196,7 @@ describe.each(WATCHFUL_DRIVERS.map(([name, open], n) => [name, open, COMMIT[n]!]
   "%s, through a network",
   (_, open, commit) => {
     test.each(cuts)("that breaks %s the commit has reached the server", async (moment, runs) => {
-      const url = new URL(testDsn());
+      const url = new URL(queue.dsn);
       const proxy = await startTcpProxy({ host: url.hostname, port: Number(url.port || 5432) });
       url.hostname = "127.0.0.1";
       url.port = String(proxy.port);

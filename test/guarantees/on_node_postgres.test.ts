@@ -13,6 +13,8 @@ import {
   PgQueuer,
   Queries,
 } from "../../mod.ts";
+import { poolerOptions } from "../support/drivers.ts";
+import { pollingOften } from "../support/pooler.ts";
 import { bytes, deferred, openTestQueue, type TestQueue, text, until } from "../support/queue.ts";
 
 let queue: TestQueue;
@@ -22,7 +24,7 @@ const workers: { pgq: PgQueuer; run: Promise<void> }[] = [];
 beforeAll(async () => {
   queue = await openTestQueue();
   pool = new pg.Pool({ connectionString: queue.dsn, max: 12, connectionTimeoutMillis: 10_000 });
-  queries = new Queries(fromNodePostgres(pool), queue.names);
+  queries = new Queries(fromNodePostgres(pool, poolerOptions(queue.dsn)), queue.names);
 });
 beforeEach(() => queue.clear());
 afterEach(stopAll);
@@ -33,7 +35,9 @@ afterAll(async () => {
 
 /** A worker on the pool. */
 function worker(): PgQueuer {
-  return new PgQueuer(fromNodePostgres(pool), queue.names);
+  return pollingOften(
+    new PgQueuer(fromNodePostgres(pool, poolerOptions(queue.dsn)), queue.names),
+  );
 }
 
 function start(pgq: PgQueuer, options: Parameters<PgQueuer["run"]>[0] = {}): void {

@@ -7,6 +7,9 @@ import { join } from "node:path";
 import process from "node:process";
 import postgres from "postgres";
 
+/** Sessions that it has: fewer than those who want one. */
+export const POOL_SIZE = 8;
+
 /** Where Debian puts it: not on the path of every user. */
 const PROGRAMS = ["/usr/sbin/pgbouncer", "/usr/local/sbin/pgbouncer", "/usr/local/bin/pgbouncer"];
 
@@ -72,7 +75,7 @@ listen_port = ${port}
 unix_socket_dir =
 auth_type = any
 pool_mode = transaction
-default_pool_size = 8
+default_pool_size = ${POOL_SIZE}
 max_client_conn = 500
 `,
   );

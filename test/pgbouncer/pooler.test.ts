@@ -13,10 +13,23 @@ import {
   fromPostgresJs,
   openWorkerDriver,
   PgQueuer,
+  Queries,
 } from "../../mod.ts";
+import { LogStore } from "../../src/queries/log.ts";
+import { resolveSettings } from "../../src/settings.ts";
+import { Statements } from "../../src/sql/render.ts";
+import { findPgBouncer, POOL_SIZE, startPgBouncer } from "./pgbouncer.ts";
 import { withoutItsStatement } from "../../src/drivers/postgres_js_connection.ts";
 import { callPgq, runPgq } from "../cli/fixtures/pgq.ts";
-import { bytes, openTestQueue, testDsn, type TestQueue, text, until } from "../support/queue.ts";
+import {
+  bytes,
+  deferred,
+  openTestQueue,
+  testDsn,
+  type TestQueue,
+  text,
+  until,
+} from "../support/queue.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const pooled = process.env["PGQ_TEST_POOLED_DSN"] ?? "";
@@ -38,15 +51,29 @@ test("an error about a prepared statement says what to add to the DSN", () => {
 });
 
 describe.skipIf(pooled === "")("behind a pooler in transaction mode", () => {
+  const HEARS = { listening: true, begun: 1 };
+  const POLLS = { listening: null, begun: 0 };
   let queue: TestQueue;
   beforeAll(async () => {
     queue = await openTestQueue();
   });
   afterAll(() => queue.close());
 
-  /** Runs a worker until it has run a job that came while it was idle. Gives how it was then. */
-  async function runsOne(driver: Driver, dequeueTimeout: number): Promise<boolean | null> {
+  /**
+   * Runs a worker until it has run a job that came while it was idle. Gives how it was then, and how often it has begun to
+   * listen: one that is deaf begins again, and then finds the job all the same.
+   */
+  async function runsOne(
+    driver: Driver,
+    dequeueTimeout: number,
+  ): Promise<{ listening: boolean | null; begun: number }> {
     await queue.clear();
+    let begun = 0;
+    const listen = driver.listen.bind(driver);
+    driver.listen = (channel, listener) => {
+      begun++;
+      return listen(channel, listener);
+    };
     const pgq = new PgQueuer(driver, queue.names);
     const done: string[] = [];
     pgq.entrypoint("work", (job) => void done.push(text(job.payload)));
@@ -59,20 +86,20 @@ describe.skipIf(pooled === "")("behind a pooler in transaction mode", () => {
     await until("the job has run", () => done.length === 1);
     await pgq.stop();
     await run;
-    return listening;
+    return { listening, begun };
   }
 
   test("a worker wakes by LISTEN on listenDsn, without a poll", async () => {
     const driver = await openWorkerDriver(pooled, { listenDsn: testDsn() });
 
-    expect(await runsOne(driver, DAY_MS)).toBe(true);
+    expect(await runsOne(driver, DAY_MS)).toEqual(HEARS);
   });
 
   test("a worker with listenDsn: null polls", async () => {
     const driver = await openWorkerDriver(pooled, { listenDsn: null });
 
     expect(driver.polls).toBe(true);
-    expect(await runsOne(driver, 100)).toBe(null);
+    expect(await runsOne(driver, 100)).toEqual(POLLS);
   });
 
   test("so do the clients of a caller, with listenClient", async () => {
@@ -81,7 +108,7 @@ describe.skipIf(pooled === "")("behind a pooler in transaction mode", () => {
     const pool = new pg.Pool({ connectionString: plain, max: 3 });
     const client = () => new pg.Client({ connectionString: testDsn() });
 
-    const listening = [
+    const workers = [
       await runsOne(fromPostgresJs(sql, { listenClient: direct }), DAY_MS),
       await runsOne(fromPostgresJs(sql, { listenClient: null }), 100),
       await runsOne(fromNodePostgres(pool, { prepare: false, listenClient: client }), DAY_MS),
@@ -89,7 +116,7 @@ describe.skipIf(pooled === "")("behind a pooler in transaction mode", () => {
     ];
     await Promise.all([sql.end(), direct.end(), pool.end()]);
 
-    expect(listening).toEqual([true, null, true, null]);
+    expect(workers).toEqual([HEARS, POLLS, HEARS, POLLS]);
   });
 
   test("a worker that listens through the pooler hears nothing, says why, and works by polling", async () => {
@@ -157,6 +184,85 @@ describe.skipIf(pooled === "")("behind a pooler in transaction mode", () => {
     expect(listed.stdout).toContain('"work"');
     expect(none).toMatchObject({ code: 1, stdout: "" });
     expect(none.stderr).toContain("Cannot listen as there must be a connection for it");
+  });
+
+  test("nothing of ours stays in its sessions: no lock, no setting, no prepared statement, no LISTEN", async () => {
+    await queue.clear();
+    // One of its own: what is found is ours, and nobody waits for the sessions that are held here.
+    const pooler = await startPgBouncer(findPgBouncer()!, testDsn());
+    const driver = await openWorkerDriver(pooler.dsn, { listenDsn: null });
+    const log = new LogStore(driver, new Statements(resolveSettings(queue.names, {})));
+    const pgq = new PgQueuer(driver, queue.names);
+    let ran = 0;
+    pgq.entrypoint("work", { concurrencyLimit: 2, requestsPerSecond: 1_000 }, () => void ran++);
+    pgq.schedule("yearly", "0 0 1 1 *", () => {});
+    await new Queries(driver, queue.names).enqueue("work", Array(20).fill(null));
+    const run = pgq.run({ dequeueTimeout: 50 });
+    await until("all have run", () => ran === 20);
+    await Promise.all(Array.from({ length: 20 }, () => log.aggregate()));
+
+    // Before it closes, as the pooler ends what a client leaves open.
+    const sql = postgres(pooler.dsn, { max: POOL_SIZE, onnotice: () => {} });
+    const all = deferred();
+    let begun = 0;
+    const sessions = await Promise.all(
+      Array.from({ length: POOL_SIZE }, () =>
+        sql.begin(async (tx) => {
+          const rows = await tx`
+          select current_setting('lock_timeout') as lock_timeout, current_setting('enable_seqscan') as seqscan,
+            current_setting('statement_timeout') as statement_timeout,
+            (select count(*) from pg_locks where pid = pg_backend_pid() and locktype = 'advisory')::int as locks,
+            (select count(*) from pg_listening_channels())::int as channels,
+            (select count(*) from pg_prepared_statements where name <> '')::int as prepared`;
+          if (++begun === POOL_SIZE) all.resolve();
+          await all.promise;
+          return rows[0]!;
+        })),
+    );
+    await pgq.stop();
+    await run;
+    await sql.end();
+    await pooler.close();
+
+    for (const session of sessions) {
+      expect(session).toEqual({
+        lock_timeout: "0",
+        seqscan: "on",
+        statement_timeout: "0",
+        locks: 0,
+        channels: 0,
+        prepared: 0,
+      });
+    }
+  });
+
+  test("an upgrade through it is refused, as its lock and settings would stay with somebody else", async () => {
+    const { schema, prefix } = queue.names;
+    const env = { PGQUEUER_DSN: pooled, PGQUEUER_SCHEMA: schema, PGQUEUER_PREFIX: prefix };
+    await queue.sql.unsafe(`drop index ${queue.table}_ready_idx`);
+
+    const refused = [
+      await callPgq(["upgrade"], { env }),
+      await callPgq(["install"], { env }),
+    ];
+    const pool = new pg.Pool({ connectionString: plain, max: 1 });
+    const node = new Queries(fromNodePostgres(pool, { prepare: false }), queue.names).install();
+    await expect(node).rejects.toThrow("connect to the server itself");
+    await pool.end();
+    const [left] = await queue.sql`
+      select count(*)::int as locks from pg_locks join pg_stat_activity using (pid)
+      where locktype = 'advisory' and application_name like 'pgq%'`;
+    const direct = await callPgq(["upgrade"], { env: { ...env, PGQUEUER_DSN: testDsn() } });
+    const nothing = await callPgq(["upgrade"], { env });
+
+    for (const { code, stdout, stderr } of refused) {
+      expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+      expect(stderr).toContain("Cannot upgrade as that needs a session");
+      expect(stderr.trim().split("\n")).toHaveLength(1);
+    }
+    expect(left!["locks"]).toBe(0);
+    expect(direct.stdout).toBe(`Upgraded, added index ${prefix}pgqueuer_ready_idx\n`);
+    expect(nothing).toMatchObject({ code: 0, stdout: "Nothing had to change\n" });
   });
 
   test("the example of docs/pgbouncer.md works", async () => {

@@ -1,13 +1,15 @@
 /** The drivers that a worker can run on, made alike for tests that each of them must pass. */
 import pg from "pg";
-import postgres from "postgres";
+import postgres, { type Sql } from "postgres";
 import {
   type Driver,
   type Duration,
   fromNodePostgres,
   fromPostgresJs,
+  type NodePostgresOptions,
   openWorkerDriver,
 } from "../../mod.ts";
+import { isPooled, listenDsnOf } from "./pooler.ts";
 
 /** How a test wants its connections. */
 export interface DriverOptions {
@@ -43,7 +45,7 @@ async function nodePostgres(dsn: string, options: DriverOptions = {}): Promise<O
     connectionTimeoutMillis: 5_000,
     ...(applicationName && { application_name: applicationName }),
   });
-  const driver = fromNodePostgres(pool, rest);
+  const driver = fromNodePostgres(pool, { ...rest, ...poolerOptions(dsn, applicationName) });
   return await Promise.resolve({
     driver,
     own: (text) => pool.query(text),
@@ -56,19 +58,35 @@ async function nodePostgres(dsn: string, options: DriverOptions = {}): Promise<O
   });
 }
 
+/** What `fromNodePostgres` must be told where the pool of a DSN leads through a pooler. */
+export function poolerOptions(dsn: string, applicationName?: string): NodePostgresOptions {
+  if (!isPooled(dsn)) return {};
+  const listenDsn = listenDsnOf(dsn);
+  const client = (connectionString: string): pg.Client =>
+    new pg.Client({
+      connectionString,
+      ...(applicationName && { application_name: applicationName }),
+    });
+  return { prepare: false, listenClient: listenDsn === null ? null : () => client(listenDsn) };
+}
+
 async function postgresJs(dsn: string, options: DriverOptions = {}): Promise<OpenDriver> {
-  const sql = postgres(dsn, {
-    max: 3,
-    onnotice: () => {},
-    connection: { application_name: options.applicationName ?? "" },
-  });
-  const driver = fromPostgresJs(sql);
+  const connect = (to: string, max: number): Sql =>
+    postgres(to, {
+      max,
+      onnotice: () => {},
+      connection: { application_name: options.applicationName ?? "" },
+    });
+  const sql = connect(dsn, 3);
+  const listenDsn = listenDsnOf(dsn);
+  const listenClient = !isPooled(dsn) ? sql : listenDsn === null ? null : connect(listenDsn, 1);
+  const driver = fromPostgresJs(sql, { listenClient });
   return await Promise.resolve({
     driver,
     own: (text) => sql.unsafe(text),
     async end() {
       await driver.close();
-      await sql.end({ timeout: 1 });
+      await Promise.all([sql, listenClient].map((client) => client?.end({ timeout: 1 })));
     },
   });
 }

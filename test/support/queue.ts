@@ -9,6 +9,7 @@ import {
   type PgQueuerOptions,
   Queries,
 } from "../../mod.ts";
+import { pollingOften, POOLED_DSN } from "./pooler.ts";
 
 /** The DSN of the test database. */
 export function testDsn(): string {
@@ -17,11 +18,6 @@ export function testDsn(): string {
   throw new Error(
     'PGQ_TEST_DSN is not set: run the tests with "npm test", which starts a database',
   );
-}
-
-/** Where producers and workers of a test connect: through a pooler where `test/pgbouncer/run.ts` has put one. */
-function dsnOfParticipants(): string {
-  return process.env["PGQ_TEST_POOLED_DSN"] || testDsn();
 }
 
 /** One row of the log. */
@@ -67,12 +63,13 @@ export interface TestQueue {
 
 /** Makes an installed queue. */
 export async function openTestQueue(given?: string): Promise<TestQueue> {
-  const dsn = given ?? dsnOfParticipants();
+  const dsn = given ?? POOLED_DSN ?? testDsn();
   const id = randomBytes(4).toString("hex");
   const names = { schema: `test_${id}`, prefix: `t${id}_` };
-  // What looks on and disturbs does so past a pooler.
+  // What looks on and disturbs does so past a pooler. Who takes part goes through it.
   const sql = postgres(given ?? testDsn(), { max: 10, onnotice: () => {} });
-  const queries = new Queries(fromPostgresJs(sql), names);
+  const producer = dsn === POOLED_DSN ? postgres(dsn, { max: 10, onnotice: () => {} }) : sql;
+  const queries = new Queries(fromPostgresJs(producer), names);
   await queries.install();
   const table = `${names.schema}.${names.prefix}pgqueuer`;
   const logTable = `${table}_log`;
@@ -92,7 +89,9 @@ export async function openTestQueue(given?: string): Promise<TestQueue> {
     logTable,
     log,
     async worker(options = {}): Promise<PgQueuer> {
-      return new PgQueuer(await openWorkerDriver(dsn), { ...names, ...options });
+      return pollingOften(
+        new PgQueuer(await openWorkerDriver(dsn), { ...names, ...options }),
+      );
     },
     async rows(): Promise<QueueRow[]> {
       const rows = await sql<QueueRow[]>`
@@ -111,6 +110,7 @@ export async function openTestQueue(given?: string): Promise<TestQueue> {
     async close(): Promise<void> {
       await sql`drop schema ${sql(names.schema)} cascade`;
       await sql.end();
+      await producer.end();
     },
   };
 }

@@ -4,6 +4,7 @@ import postgres from "postgres";
 import { openWorkerDriver, PgQueuer } from "../../mod.ts";
 import { DRIVERS } from "./drivers.ts";
 import { registerEffect } from "./effects.ts";
+import { pollingOften } from "./pooler.ts";
 import { text } from "./queue.ts";
 import type { WorkerProcessOptions } from "./worker_process.ts";
 
@@ -17,10 +18,12 @@ const open = DRIVERS.find(([name]) => name === options.effectsOn)?.[1];
 const driver = open
   ? (await open(dsn, { poolSize: 8, statementTimeout: { seconds: 5 } })).driver
   : await openWorkerDriver(dsn);
-const pgq = new PgQueuer(driver, {
-  ...names,
-  logger: { debug: log, info: log, warn: log, error: log },
-});
+const pgq = pollingOften(
+  new PgQueuer(driver, {
+    ...names,
+    logger: { debug: log, info: log, warn: log, error: log },
+  }),
+);
 const sql = postgres(dsn, { max: 2, onnotice: () => {} });
 
 function block(ms: number): void {

@@ -8,6 +8,7 @@ import {
   RetryRequested,
   SchemaError,
 } from "../../mod.ts";
+import { NO_POLL, POLLS_ONLY, POOLED_DSN } from "../support/pooler.ts";
 import { bytes, deferred, openTestQueue, type TestQueue, text, until } from "../support/queue.ts";
 
 let queue: TestQueue;
@@ -17,7 +18,7 @@ beforeAll(async () => {
 beforeEach(() => queue.clear());
 afterAll(() => queue.close());
 
-test("an idle worker wakes by notification, not by its poll", async () => {
+test.skipIf(POLLS_ONLY)("an idle worker wakes by notification, not by its poll", async () => {
   const pgq = await queue.worker();
   const started = deferred<string>();
   pgq.entrypoint("work", (job) => started.resolve(text(job.payload)));
@@ -144,6 +145,7 @@ test("an idle worker sends one query in each dequeueTimeout", async () => {
       queries++;
       return driver.query<Row>(sql, parameters);
     },
+    polls: driver.polls,
     listen: driver.listen.bind(driver),
     script: driver.script.bind(driver),
     close: driver.close.bind(driver),
@@ -188,20 +190,24 @@ test("mistakes are refused with what to do", async () => {
   await run;
 });
 
-test("a worker that cannot start closes its connections", async () => {
-  const driver = await openWorkerDriver(queue.dsn, {
-    applicationName: `${queue.names.prefix}start`,
-  });
-  const pgq = new PgQueuer(driver, { ...queue.names, prefix: "none_" });
-  pgq.entrypoint("work", () => {});
+// A pooler keeps its own.
+test.skipIf(POOLED_DSN !== undefined)(
+  "a worker that cannot start closes its connections",
+  async () => {
+    const driver = await openWorkerDriver(queue.dsn, {
+      applicationName: `${queue.names.prefix}start`,
+    });
+    const pgq = new PgQueuer(driver, { ...queue.names, prefix: "none_" });
+    pgq.entrypoint("work", () => {});
 
-  await expect(pgq.run()).rejects.toThrow(SchemaError);
+    await expect(pgq.run()).rejects.toThrow(SchemaError);
 
-  await until("they are closed", async () =>
-    (await queue.sql`
+    await until("they are closed", async () =>
+      (await queue.sql`
       select 1 from pg_stat_activity where application_name = ${`${queue.names.prefix}start`}`)
-      .length === 0);
-});
+        .length === 0);
+  },
+);
 
 test("openWorkerDriver() refuses a missing DSN and passes on why it cannot connect", async () => {
   await expect(openWorkerDriver(undefined)).rejects.toThrow(TypeError);
@@ -211,7 +217,7 @@ test("openWorkerDriver() refuses a missing DSN and passes on why it cannot conne
   );
 });
 
-test("a channel with capitals, dots and dashes wakes the worker", async () => {
+test.skipIf(POLLS_ONLY)("a channel with capitals, dots and dashes wakes the worker", async () => {
   const own = await openTestQueue();
   const settings = { ...own.names, channel: `Shop-Jobs.${own.names.prefix}` };
   await own.queries.uninstall();
@@ -220,7 +226,7 @@ test("a channel with capitals, dots and dashes wakes the worker", async () => {
   const seen: number[] = [];
   const pgq = await own.worker(settings);
   pgq.entrypoint("work", ({ id }) => void seen.push(id));
-  const run = pgq.run({ dequeueTimeout: { minutes: 10 } });
+  const run = pgq.run({ dequeueTimeout: NO_POLL });
   // The second one comes when the worker waits.
   for (const count of [1, 2]) {
     await queries.enqueue("work", null);
@@ -241,7 +247,7 @@ test("a handler that asks for another attempt gets it, and the log says why", as
     seen.push(job.attempts);
     if (job.attempts < 2) throw new RetryRequested({ delay: job.attempts * 50, reason: "not yet" });
   });
-  const run = pgq.run({ dequeueTimeout: { minutes: 10 } });
+  const run = pgq.run({ dequeueTimeout: NO_POLL });
   await until("it has succeeded", async () => (await queue.history(id!)).includes("successful"));
   await pgq.stop();
   await run;
@@ -263,7 +269,7 @@ test("the retry option repeats a failing job so many times, then onFailure count
     runs++;
     throw new Error("again");
   });
-  const run = pgq.run({ dequeueTimeout: { minutes: 10 } });
+  const run = pgq.run({ dequeueTimeout: NO_POLL });
   await until("it is held", async () => (await queue.rows())[0]?.status === "failed");
   await pgq.stop();
   await run;
@@ -306,7 +312,7 @@ test("cancel() ends queued and held jobs at once and stops running ones on any w
         })
       ),
   );
-  const run = pgq.run({ dequeueTimeout: { minutes: 10 }, maxConcurrentTasks: 600 });
+  const run = pgq.run({ dequeueTimeout: NO_POLL, maxConcurrentTasks: 600 });
   const running = await queue.queries.enqueue("work", Array(500).fill(null)) as number[];
   await until("all run", async () => (await queue.rows()).every((row) => row.status === "picked"));
   const queued = await queue.queries.enqueue("other", Array(1_500).fill(null)) as number[];
@@ -382,7 +388,7 @@ test("a job whose workers die too often in a row is held, with the reason in the
   const pgq = await queue.worker();
   let runs = 0;
   pgq.entrypoint("work", () => void runs++);
-  const run = pgq.run({ dequeueTimeout: { minutes: 10 } });
+  const run = pgq.run({ dequeueTimeout: NO_POLL });
 
   await until("it is held", async () => (await queue.rows())[0]?.status === "failed");
 
