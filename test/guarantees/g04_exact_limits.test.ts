@@ -2,12 +2,14 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import postgres from "postgres";
 import { openWorkerDriver, PgQueuer } from "../../mod.ts";
-import { POLLS_ONLY } from "../support/pooler.ts";
+import { RUNTIME } from "../clients/clients.ts";
+import { POLLS_ONLY, POOLED_DSN } from "../support/pooler.ts";
 import { deferred, openTestQueue, type TestQueue, until } from "../support/queue.ts";
 import { startWorkerProcess, type WorkerProcess } from "../support/worker_process.ts";
 
 const LIMIT = 20;
-const JOBS = 20_000;
+/** Whole once: what could pass the limit is in the database, and each claim of many more is the same. */
+const JOBS = RUNTIME === "node" && POOLED_DSN === undefined ? 20_000 : 5_000;
 
 let queue: TestQueue;
 const workers: WorkerProcess[] = [];

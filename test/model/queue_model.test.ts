@@ -7,13 +7,15 @@
 import process from "node:process";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
+import { RUNTIME } from "../clients/clients.ts";
 import { testDsn } from "../support/queue.ts";
 import { Comparison } from "./comparison.ts";
 import { someCommands, someGates } from "./commands.ts";
 import { openRealQueue } from "./real_queue.ts";
 import { Session } from "./session.ts";
 
-const RUNS = Number(process.env["PGQ_TEST_RUNS"] ?? 2_000);
+/** Most of them once: it is the statements that are compared, and they are the same everywhere. */
+const RUNS = Number(process.env["PGQ_TEST_RUNS"] ?? (RUNTIME === "node" ? 2_000 : 500));
 const SEED = Number(process.env["PGQ_TEST_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 const PATH = process.env["PGQ_TEST_PATH"];
 /** Each has a schema and a connection of its own: the server works on one while we work on another. */
