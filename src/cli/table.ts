@@ -17,12 +17,16 @@ export interface Canvas {
 }
 
 const GAP = "  ";
+/** Where the table is too wide for that. */
+const TIGHT_GAP = " ";
+/** Stands where columns are left out. */
+const MORE = "…";
 /** No column but the last may take more. */
 const MAX_WIDTH = 40;
 
 /**
- * The lines of a table, its head first. On a canvas the columns are aligned, and what does not fit is cut. Elsewhere they
- * are divided by tabs, for `cut` and `awk`.
+ * The lines of a table, its head first. On a canvas the columns are aligned, and what does not fit is cut, which an ellipsis
+ * says. Elsewhere they are divided by tabs, for `cut` and `awk`.
  */
 export function tableLines<Row>(
   columns: readonly Column<Row>[],
@@ -37,22 +41,41 @@ export function tableLines<Row>(
     const widest = Math.max(...[titles, ...cells].map((line) => widthOf(line[at]!)));
     return at === columns.length - 1 ? widest : Math.min(widest, MAX_WIDTH);
   });
+  const layout = layoutOf(widths, canvas);
   return [
-    lineOf(titles, columns, widths, canvas, () => "dim"),
+    lineOf(titles, columns, layout, () => "dim"),
     ...cells.map((line, at) =>
-      lineOf(line, columns, widths, canvas, (column) => column.style?.(rows[at]!))
+      lineOf(line, columns, layout, (column) => column.style?.(rows[at]!))
     ),
   ];
+}
+
+/** Where the columns of a table stand on a canvas. */
+interface Layout {
+  readonly widths: readonly number[];
+  readonly gap: string;
+  /** What there is room for. */
+  readonly room: number;
+  readonly isCut: boolean;
+  readonly colors: boolean;
+}
+
+function layoutOf(widths: readonly number[], { columns, colors }: Canvas): Layout {
+  const all = (gap: string, count: number): number =>
+    widths.slice(0, count).reduce((sum, width) => sum + width + gap.length, 0);
+  const gap = all(GAP, widths.length) - GAP.length <= columns ? GAP : TIGHT_GAP;
+  // The last column may end at the edge. One that would begin there is lost.
+  const isCut = all(gap, widths.length - 1) >= columns && columns > 2;
+  return { widths, gap, room: isCut ? columns - gap.length - MORE.length : columns, isCut, colors };
 }
 
 function lineOf<Row>(
   cells: readonly string[],
   columns: readonly Column<Row>[],
-  widths: readonly number[],
-  canvas: Canvas,
+  { widths, gap, room, isCut, colors }: Layout,
   styleOf: (column: Column<Row>) => Style | undefined,
 ): string {
-  let left = canvas.columns;
+  let left = room;
   const parts: string[] = [];
   for (const [at, column] of columns.entries()) {
     if (left <= 0) break;
@@ -60,9 +83,10 @@ function lineOf<Row>(
     const width = Math.min(widths[at]!, left);
     const text = cut(cells[at]!, width);
     const space = " ".repeat(width - widthOf(text));
-    const painted = styled(text, styleOf(column), canvas.colors);
+    const painted = styled(text, styleOf(column), colors);
     parts.push(column.right ? space + painted : isLast ? painted : painted + space);
-    left -= width + GAP.length;
+    left -= width + gap.length;
   }
-  return parts.join(GAP).trimEnd();
+  if (isCut) parts.push(MORE);
+  return parts.join(gap).trimEnd();
 }

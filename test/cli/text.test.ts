@@ -76,10 +76,25 @@ describe("tableLines()", () => {
   });
 
   test("paints after it has measured, and cuts to the width", () => {
-    const [head, first, second] = tableLines(columns, rows, { columns: 9, colors: true });
+    const [head, first, second] = tableLines(columns, rows, { columns: 10, colors: true });
 
-    expect(head).toBe("  \x1b[2mID\x1b[22m  \x1b[2mNA…\x1b[22m");
-    expect(first).toBe("   7  \x1b[31m漢…\x1b[39m");
-    expect(second).toBe("1234  \x1b[31ma\\…\x1b[39m");
+    expect(head).toBe("  \x1b[2mID\x1b[22m \x1b[2mNA…\x1b[22m …");
+    expect(first).toBe("   7 \x1b[31m漢…\x1b[39m …");
+    expect(second).toBe("1234 \x1b[31ma\\…\x1b[39m …");
+  });
+
+  test("stands closer where it is too wide, and says where columns are left out", () => {
+    const at = (width: number): string[] =>
+      tableLines(columns, rows, { columns: width, colors: false });
+
+    expect(at(19)[2]).toBe("1234  a\\tb\\nc  2468");
+    expect(at(18)[2]).toBe("1234 a\\tb\\nc 2468");
+    // The last one is cut like any text.
+    expect(at(16)[2]).toBe("1234 a\\tb\\nc 24…");
+    expect(at(13)[2]).toBe("1234 a\\tb\\… …");
+    expect(at(13)[1]).toBe("   7 漢字   …");
+    for (let width = 1; width < 20; width++) {
+      for (const line of at(width)) expect(widthOf(line)).toBeLessThanOrEqual(width);
+    }
   });
 });
