@@ -64,8 +64,10 @@ export function planUpgrade(
   return [
     ...of(/^label /).map((difference) => labelStep(difference, settings)),
     ...scriptStep("tables", "Create what is missing", of(/^(type|table) /), ["install"], settings),
-    ...written.filter(({ mends }) => mends.some((part) => parts.includes(part)))
-      .map((step) => asStep(step, parts, catalog, settings)),
+    ...columnsAtOnce(
+      written.filter(({ mends }) => mends.some((part) => parts.includes(part)))
+        .map((step) => asStep(step, parts, catalog, settings)),
+    ),
     ...of(/^(column|key|sequence) /).filter(({ part }) => !known.has(part))
       .map((difference) => repairStep(difference, settings)),
     ...indexSteps(of(/^index /).filter(({ part }) => !known.has(part)), catalog, settings),
@@ -135,6 +137,33 @@ function asStep(
     blocks: beside || lock === "SHARE UPDATE EXCLUSIVE" ? "nothing" : "reads and writes",
     duration: catalog.version < rewritesBefore ? "rewrite" : "moment",
   };
+}
+
+/** What follows the name of the table where a step does nothing but add a column. */
+const ADDS_COLUMN = /^ALTER TABLE \S+( ADD COLUMN [^;]+);$/;
+
+/**
+ * Makes one step of all that add a column to the same table. A prepared statement of a worker that runs fails once its rows
+ * have become wider. Its client prepares it again, and many do so once: two changes in a row would end the worker.
+ */
+function columnsAtOnce(steps: readonly UpgradeStep[]): UpgradeStep[] {
+  const adding = steps.filter(({ sql }) => ADDS_COLUMN.test(sql));
+  return steps.flatMap((step): UpgradeStep[] => {
+    const all = adding.filter(({ on }) => on === step.on);
+    if (all.length < 2 || !all.includes(step)) return [step];
+    if (step !== all[0]) return [];
+    const columns = all.map(({ sql }) => ADDS_COLUMN.exec(sql)![1]!);
+    return [{
+      ...step,
+      step: all.map((one) => one.step).join(" "),
+      what: `Add the columns ${
+        all.map(({ what }) => what.replace("Add the column ", "")).join(", ")
+      }`,
+      mends: all.flatMap(({ mends }) => mends),
+      sql: step.sql.replace(columns[0]!, () => columns.join(",\n   ")),
+      duration: all.some(({ duration }) => duration === "rewrite") ? "rewrite" : step.duration,
+    }];
+  });
 }
 
 function labelStep({ part }: Difference, settings: Settings): UpgradeStep {
