@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import logging
 import os
 import signal
 import sys
@@ -222,4 +223,6 @@ async def main() -> None:
     os._exit(0)
 
 
+# What goes wrong is on stderr, where tests look.
+logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
 asyncio.run(main())
