@@ -24,12 +24,12 @@
 --   $7 text   headers, jsonb[]; none, if no job has any
 --   $8 text   the transaction that it must be, or null; in any other nothing is inserted, and ids is null
 WITH input AS (
-    SELECT nextval(sequence.id) AS id, jobs.payload, jobs.due, jobs.dedupe_key, jobs.headers, jobs.position,
-        coalesce(jobs.priority, ($1::text::int4[])[1]) AS priority,
-        coalesce(jobs.entrypoint, ($2::text::text[])[1]) AS entrypoint,
-        coalesce(jobs.delay, ($4::text::float8[])[1]) AS delay
-    FROM (SELECT pg_get_serial_sequence('{queue_table}', 'id')::regclass AS id) AS sequence,
-    unnest(
+    SELECT nextval((SELECT pg_get_serial_sequence('{queue_table}', 'id')::regclass)) AS id,
+        jobs.payload, jobs.due, jobs.dedupe_key, jobs.headers, jobs.position,
+        coalesce(jobs.priority, (SELECT ($1::text::int4[])[1])) AS priority,
+        coalesce(jobs.entrypoint, (SELECT ($2::text::text[])[1])) AS entrypoint,
+        coalesce(jobs.delay, (SELECT ($4::text::float8[])[1])) AS delay
+    FROM unnest(
         $1::text::int4[], $2::text::text[], $3::text::bytea[], $4::text::float8[],
         $5::text::timestamptz[], $6::text::text[], $7::text::jsonb[]
     ) WITH ORDINALITY AS jobs(priority, entrypoint, payload, delay, due, dedupe_key, headers, position)
@@ -60,12 +60,12 @@ SELECT string_agg(id::text, ',' ORDER BY position) AS ids FROM input;
 --   $7 text   headers, jsonb[]; none, if no job has any
 --   $8 text   the transaction that it must be, or null; in any other nothing is inserted, and ids is null
 WITH input AS (
-    SELECT nextval(sequence.id) AS id, jobs.payload, jobs.due, jobs.dedupe_key, jobs.headers, jobs.position,
-        coalesce(jobs.priority, ($1::text::int4[])[1]) AS priority,
-        coalesce(jobs.entrypoint, ($2::text::text[])[1]) AS entrypoint,
-        coalesce(jobs.delay, ($4::text::float8[])[1]) AS delay
-    FROM (SELECT pg_get_serial_sequence('{queue_table}', 'id')::regclass AS id) AS sequence,
-    unnest(
+    SELECT nextval((SELECT pg_get_serial_sequence('{queue_table}', 'id')::regclass)) AS id,
+        jobs.payload, jobs.due, jobs.dedupe_key, jobs.headers, jobs.position,
+        coalesce(jobs.priority, (SELECT ($1::text::int4[])[1])) AS priority,
+        coalesce(jobs.entrypoint, (SELECT ($2::text::text[])[1])) AS entrypoint,
+        coalesce(jobs.delay, (SELECT ($4::text::float8[])[1])) AS delay
+    FROM unnest(
         $1::text::int4[], $2::text::text[], $3::text::bytea[], $4::text::float8[],
         $5::text::timestamptz[], $6::text::text[], $7::text::jsonb[]
     ) WITH ORDINALITY AS jobs(priority, entrypoint, payload, delay, due, dedupe_key, headers, position)
@@ -99,12 +99,12 @@ FROM input LEFT JOIN inserted ON inserted.id = input.id;
 --   $7 text   headers, jsonb[]; none, if no job has any
 --   $8 text   the transaction that it must be, or null; in any other nothing is inserted, and ids is null
 WITH input AS (
-    SELECT nextval(sequence.id) AS id, jobs.payload, jobs.due, jobs.dedupe_key, jobs.headers, jobs.position,
-        coalesce(jobs.priority, ($1::text::int4[])[1]) AS priority,
-        coalesce(jobs.entrypoint, ($2::text::text[])[1]) AS entrypoint,
-        coalesce(jobs.delay, ($4::text::float8[])[1]) AS delay
-    FROM (SELECT pg_get_serial_sequence('{queue_table}', 'id')::regclass AS id) AS sequence,
-    unnest(
+    SELECT nextval((SELECT pg_get_serial_sequence('{queue_table}', 'id')::regclass)) AS id,
+        jobs.payload, jobs.due, jobs.dedupe_key, jobs.headers, jobs.position,
+        coalesce(jobs.priority, (SELECT ($1::text::int4[])[1])) AS priority,
+        coalesce(jobs.entrypoint, (SELECT ($2::text::text[])[1])) AS entrypoint,
+        coalesce(jobs.delay, (SELECT ($4::text::float8[])[1])) AS delay
+    FROM unnest(
         $1::text::int4[], $2::text::text[], $3::text::bytea[], $4::text::float8[],
         $5::text::timestamptz[], $6::text::text[], $7::text::jsonb[]
     ) WITH ORDINALITY AS jobs(priority, entrypoint, payload, delay, due, dedupe_key, headers, position)

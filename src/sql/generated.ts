@@ -1188,6 +1188,7 @@ export const statements: {
   readonly set_session: string;
   readonly lock_holders: string;
   readonly wait_briefly: string;
+  readonly drop_former_index: string;
   readonly add_labels: string;
   readonly make_durable: string;
   readonly make_balanced: string;
@@ -1549,12 +1550,12 @@ ORDER BY entrypoint, expression`,
 WHERE id::text = ANY ($1::text::text[]) OR entrypoint = ANY ($1::text::text[])
 RETURNING id, entrypoint, expression`,
   enqueue: `WITH input AS (
-    SELECT nextval(sequence.id) AS id, jobs.payload, jobs.due, jobs.dedupe_key, jobs.headers, jobs.position,
-        coalesce(jobs.priority, ($1::text::int4[])[1]) AS priority,
-        coalesce(jobs.entrypoint, ($2::text::text[])[1]) AS entrypoint,
-        coalesce(jobs.delay, ($4::text::float8[])[1]) AS delay
-    FROM (SELECT pg_get_serial_sequence('{queue_table}', 'id')::regclass AS id) AS sequence,
-    unnest(
+    SELECT nextval((SELECT pg_get_serial_sequence('{queue_table}', 'id')::regclass)) AS id,
+        jobs.payload, jobs.due, jobs.dedupe_key, jobs.headers, jobs.position,
+        coalesce(jobs.priority, (SELECT ($1::text::int4[])[1])) AS priority,
+        coalesce(jobs.entrypoint, (SELECT ($2::text::text[])[1])) AS entrypoint,
+        coalesce(jobs.delay, (SELECT ($4::text::float8[])[1])) AS delay
+    FROM unnest(
         $1::text::int4[], $2::text::text[], $3::text::bytea[], $4::text::float8[],
         $5::text::timestamptz[], $6::text::text[], $7::text::jsonb[]
     ) WITH ORDINALITY AS jobs(priority, entrypoint, payload, delay, due, dedupe_key, headers, position)
@@ -1574,12 +1575,12 @@ RETURNING id, entrypoint, expression`,
 )
 SELECT string_agg(id::text, ',' ORDER BY position) AS ids FROM input`,
   enqueue_or_skip: `WITH input AS (
-    SELECT nextval(sequence.id) AS id, jobs.payload, jobs.due, jobs.dedupe_key, jobs.headers, jobs.position,
-        coalesce(jobs.priority, ($1::text::int4[])[1]) AS priority,
-        coalesce(jobs.entrypoint, ($2::text::text[])[1]) AS entrypoint,
-        coalesce(jobs.delay, ($4::text::float8[])[1]) AS delay
-    FROM (SELECT pg_get_serial_sequence('{queue_table}', 'id')::regclass AS id) AS sequence,
-    unnest(
+    SELECT nextval((SELECT pg_get_serial_sequence('{queue_table}', 'id')::regclass)) AS id,
+        jobs.payload, jobs.due, jobs.dedupe_key, jobs.headers, jobs.position,
+        coalesce(jobs.priority, (SELECT ($1::text::int4[])[1])) AS priority,
+        coalesce(jobs.entrypoint, (SELECT ($2::text::text[])[1])) AS entrypoint,
+        coalesce(jobs.delay, (SELECT ($4::text::float8[])[1])) AS delay
+    FROM unnest(
         $1::text::int4[], $2::text::text[], $3::text::bytea[], $4::text::float8[],
         $5::text::timestamptz[], $6::text::text[], $7::text::jsonb[]
     ) WITH ORDINALITY AS jobs(priority, entrypoint, payload, delay, due, dedupe_key, headers, position)
@@ -1601,12 +1602,12 @@ SELECT string_agg(id::text, ',' ORDER BY position) AS ids FROM input`,
 SELECT string_agg(coalesce(inserted.id::text, ''), ',' ORDER BY input.position) AS ids
 FROM input LEFT JOIN inserted ON inserted.id = input.id`,
   enqueue_or_raise_priority: `WITH input AS (
-    SELECT nextval(sequence.id) AS id, jobs.payload, jobs.due, jobs.dedupe_key, jobs.headers, jobs.position,
-        coalesce(jobs.priority, ($1::text::int4[])[1]) AS priority,
-        coalesce(jobs.entrypoint, ($2::text::text[])[1]) AS entrypoint,
-        coalesce(jobs.delay, ($4::text::float8[])[1]) AS delay
-    FROM (SELECT pg_get_serial_sequence('{queue_table}', 'id')::regclass AS id) AS sequence,
-    unnest(
+    SELECT nextval((SELECT pg_get_serial_sequence('{queue_table}', 'id')::regclass)) AS id,
+        jobs.payload, jobs.due, jobs.dedupe_key, jobs.headers, jobs.position,
+        coalesce(jobs.priority, (SELECT ($1::text::int4[])[1])) AS priority,
+        coalesce(jobs.entrypoint, (SELECT ($2::text::text[])[1])) AS entrypoint,
+        coalesce(jobs.delay, (SELECT ($4::text::float8[])[1])) AS delay
+    FROM unnest(
         $1::text::int4[], $2::text::text[], $3::text::bytea[], $4::text::float8[],
         $5::text::timestamptz[], $6::text::text[], $7::text::jsonb[]
     ) WITH ORDINALITY AS jobs(priority, entrypoint, payload, delay, due, dedupe_key, headers, position)
@@ -2261,6 +2262,16 @@ WHERE pid <> pg_backend_pid() AND pid IN (
 ORDER BY xact_start
 LIMIT 3`,
   wait_briefly: `SELECT set_config('lock_timeout', '10s', true) WHERE current_setting('lock_timeout') = '0'`,
+  drop_former_index: `DO $$
+BEGIN
+    IF EXISTS (
+        SELECT 1 FROM pg_index
+        WHERE indexrelid = to_regclass('{schema_prefix}{queue_table_name}_queue_manager_id_idx') AND indnatts = 1
+    ) THEN
+        DROP INDEX {schema_prefix}{queue_table_name}_queue_manager_id_idx;
+    END IF;
+END
+$$`,
   add_labels: `ALTER TYPE {queue_status_type} ADD VALUE IF NOT EXISTS 'queued';
 ALTER TYPE {queue_status_type} ADD VALUE IF NOT EXISTS 'picked';
 ALTER TYPE {queue_status_type} ADD VALUE IF NOT EXISTS 'successful';
