@@ -62,32 +62,78 @@ function queueIsEmpty(): Promise<boolean> {
   });
 }
 
-test("20 enqueuers of both languages at once: one job for each dedupe key", async () => {
-  const entrypoint = aName();
-  const keys = Array.from({ length: 25 }, (_, at) => `${entrypoint} ${at}`);
-  const jobs = keys.map((dedupeKey) => ({ entrypoint, dedupeKey, delayMs: 600_000 }));
+/** Ten sessions of each language: the pools of the peers have room for six. */
+const ENQUEUERS = (["Python", "TypeScript"] as const).flatMap((language) =>
+  Array.from({ length: 10 }, (_, at) => ({ language, at: at % 3 }))
+);
 
-  const results = await Promise.all(
-    Array.from({ length: 20 }, (_, at) => {
-      const shuffled = at % 2 === 0 ? jobs : jobs.toReversed();
-      const offered = peers[at % peers.length]!;
-      return offered.ask("enqueue", { jobs: shuffled, onConflict: "skip" });
-    }),
-  );
-  const refusals = await Promise.allSettled(
-    [of("Python")[0]!, of("TypeScript")[0]!].map((peer) => peer.ask("enqueue", { jobs })),
-  );
+/**
+ * 20 sessions offer a job with the same key at the same instant: a transaction that has inserted the key goes away once all of
+ * them wait for it. Gives what each was answered.
+ */
+async function offerAtOnce(
+  entrypoint: string,
+  dedupeKey: string,
+  onConflict: string,
+): Promise<PromiseSettledResult<(number | null)[]>[]> {
+  const rival = await queue.sql.reserve();
+  const [row] = await rival`select pg_backend_pid() as pid`;
+  await rival`begin`;
+  await rival`
+    insert into ${queue.sql(queue.table)} (priority, status, entrypoint, dedupe_key)
+    values (0, 'queued', ${entrypoint}, ${dedupeKey})`;
+  const answers = Promise.allSettled(ENQUEUERS.map(({ language, at }, priority) => {
+    const job = { entrypoint, dedupeKey, delayMs: 600_000, priority };
+    return of(language)[at]!.ask("enqueue", { jobs: [job], onConflict });
+  }));
+  await until("all of them wait for the key", async () => {
+    const waiting = await queue.sql`
+      select from pg_stat_activity where ${row!["pid"]}::int = any (pg_blocking_pids(pid))`;
+    return waiting.length === ENQUEUERS.length;
+  });
+  await rival`rollback`;
+  rival.release();
+  return await answers;
+}
 
-  const ids = results.flat().filter((id) => id !== null);
-  expect(ids).toHaveLength(keys.length);
-  expect((await queue.rows()).map(({ id }) => id)).toEqual(ids.sort((one, other) => one! - other!));
-  // Each reads of the other's keys: none of the batch is in.
-  expect(refusals.map((one) => one.status === "rejected" && String(one.reason))).toEqual([
-    expect.stringContaining("DuplicateJobError"),
-    expect.stringContaining("DuplicateJobError"),
-  ]);
-  await queue.clear();
-});
+test.each(["skip", "raise", "update_priority"])(
+  "20 enqueuers of both languages meet at a dedupe key: one job for each (%s)",
+  async (onConflict) => {
+    const entrypoint = aName();
+    const winners: Language[] = [];
+    for (let round = 0; round < 10; round++) {
+      const answers = await offerAtOnce(entrypoint, `${entrypoint} ${round}`, onConflict);
+
+      const ids = answers.map((one) => one.status === "fulfilled" ? one.value[0]! : null);
+      const refused = answers.flatMap((one) =>
+        one.status === "rejected" ? [String(one.reason)] : []
+      );
+      const winner = ids.findIndex((id) => id !== null);
+      winners.push(ENQUEUERS[winner]!.language);
+      const count = ENQUEUERS.length;
+      expect(ids.filter((id) => id !== null)).toHaveLength(
+        onConflict === "update_priority" ? count : 1,
+      );
+      expect(new Set(ids.filter((id) => id !== null)).size).toBe(1);
+      expect(refused).toHaveLength(onConflict === "raise" ? count - 1 : 0);
+      for (const reason of refused) expect(reason).toContain("DuplicateJobError");
+      const rows = await queue.sql`
+        select id::int, priority from ${queue.sql(queue.table)}
+        where dedupe_key = ${`${entrypoint} ${round}`}`;
+      expect(rows.map(({ id }) => id)).toEqual([ids[winner]]);
+      if (onConflict === "update_priority") expect(rows[0]!["priority"]).toBe(count - 1);
+      expect(await queue.history(ids[winner]!)).toEqual(["queued"]);
+    }
+    if (onConflict !== "update_priority") console.log(`winners: ${winners.join(", ")}`);
+    // None of a batch is in where one of its keys is.
+    for (const peer of [of("Python")[0]!, of("TypeScript")[0]!]) {
+      const jobs = ["new", "0"].map((key) => ({ entrypoint, dedupeKey: `${entrypoint} ${key}` }));
+      await expect(peer.ask("enqueue", { jobs })).rejects.toThrow("DuplicateJobError");
+    }
+    expect(await queue.rows()).toHaveLength(10);
+    await queue.clear();
+  },
+);
 
 test("3 + 3 workers share 5,000 jobs: each job runs once, and each worker has its share", async () => {
   const entrypoint = aName();

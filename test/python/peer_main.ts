@@ -24,9 +24,11 @@ type Answers = {
 };
 
 const { dsn } = JSON.parse(process.env["PEER"]!) as { dsn: string };
-const sql = postgres(dsn, { max: 3, onnotice: () => {} });
+// As many as a Python peer has.
+const sql = postgres(dsn, { max: 6, onnotice: () => {} });
 const driver = fromPostgresJs(sql);
-const queries = new Queries(driver);
+// Each request is a statement in a session of its own, as those of a Python peer are.
+const queries = new Queries(driver, { coalesce: false });
 const operator = new Operator(driver, resolveSettings());
 
 type Gate = ReturnType<typeof deferred<void>>;
