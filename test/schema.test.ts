@@ -1,7 +1,16 @@
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import postgres, { type Sql } from "postgres";
-import { fromPostgresJs, openWorkerDriver, PgQueuer, Queries, SchemaError } from "../mod.ts";
+import {
+  fromPostgresJs,
+  openWorkerDriver,
+  PgQueuer,
+  Queries,
+  resolveSettings,
+  SchemaError,
+} from "../mod.ts";
+import { upgradeSteps } from "../src/sql/generated.ts";
+import { objectNames, render } from "../src/sql/render.ts";
 import { olderSchemas } from "./support/older_schemas.ts";
 import { testDsn } from "./support/queue.ts";
 
@@ -133,6 +142,17 @@ test.each(olderSchemas)(
     expect(payloads).toEqual([new Uint8Array([1]), null]);
   },
 );
+
+test("every step may run again where it is not needed, and changes nothing", async () => {
+  const { name, queries } = schema();
+  await queries.install();
+  const before = await catalog(name);
+  const names = objectNames(resolveSettings({ schema: name }, {}));
+
+  for (const text of Object.values(upgradeSteps)) await sql.unsafe(render(text, names));
+
+  expect(await catalog(name)).toEqual(before);
+});
 
 test("an upgrade adds a dropped index or trigger again", async () => {
   const { name, queries } = schema();
