@@ -37,10 +37,8 @@ CREATE UNIQUE INDEX IF NOT EXISTS {queue_table_name}_unique_dedupe_key ON {queue
 CREATE INDEX IF NOT EXISTS {queue_table_name}_picked_heartbeat_idx ON {queue_table} (heartbeat)
     WHERE status = 'picked';
 
--- What one worker holds, and all that is picked for a Python worker, which counts those rows. By its id a job comes after
--- those that the worker claimed before. Among equals they stand by their places in the table: an entry somewhere in the
--- middle costs twice as much.
-CREATE INDEX IF NOT EXISTS {queue_table_name}_queue_manager_id_idx ON {queue_table} (queue_manager_id, id)
+-- What one worker holds.
+CREATE INDEX IF NOT EXISTS {queue_table_name}_queue_manager_id_idx ON {queue_table} (queue_manager_id)
     WHERE queue_manager_id IS NOT NULL;
 
 -- No seat of a limited entrypoint is taken twice.

@@ -165,19 +165,6 @@ LIMIT 3;
 -- holds up all who come after.
 SELECT set_config('lock_timeout', '10s', true) WHERE current_setting('lock_timeout') = '0';
 
--- name: drop_former_index
--- Drops the index of a queue manager's jobs where it has no ids: in a script, what makes indexes passes over one that is there.
-DO $$
-BEGIN
-    IF EXISTS (
-        SELECT 1 FROM pg_index
-        WHERE indexrelid = to_regclass('{schema_prefix}{queue_table_name}_queue_manager_id_idx') AND indnatts = 1
-    ) THEN
-        DROP INDEX {schema_prefix}{queue_table_name}_queue_manager_id_idx;
-    END IF;
-END
-$$;
-
 -- name: add_labels
 -- Adds the labels that an old enum lacks. Before PostgreSQL 12 each must be sent alone, outside a transaction.
 ALTER TYPE {queue_status_type} ADD VALUE IF NOT EXISTS 'queued';

@@ -120,7 +120,7 @@ export function indexesOf(settings: Settings): Record<string, string> {
     picked_heartbeat_idx: [queueTable, `btree (heartbeat) WHERE (${is("picked")})`],
     queue_manager_id_idx: [
       queueTable,
-      "btree (queue_manager_id, id) WHERE (queue_manager_id IS NOT NULL)",
+      "btree (queue_manager_id) WHERE (queue_manager_id IS NOT NULL)",
     ],
     picked_slot_idx: [
       queueTable,

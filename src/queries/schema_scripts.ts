@@ -24,7 +24,6 @@ export function upgradeScript(settings: Settings): string {
     sql.get("add_labels"),
     scripts.install,
     ...Object.values(upgradeSteps),
-    sql.get("drop_former_index"),
     scripts.indexes,
     scripts.functions,
     scripts.enqueue,

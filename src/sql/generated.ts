@@ -472,10 +472,8 @@ CREATE UNIQUE INDEX IF NOT EXISTS {queue_table_name}_unique_dedupe_key ON {queue
 CREATE INDEX IF NOT EXISTS {queue_table_name}_picked_heartbeat_idx ON {queue_table} (heartbeat)
     WHERE status = 'picked';
 
--- What one worker holds, and all that is picked for a Python worker, which counts those rows. By its id a job comes after
--- those that the worker claimed before. Among equals they stand by their places in the table: an entry somewhere in the
--- middle costs twice as much.
-CREATE INDEX IF NOT EXISTS {queue_table_name}_queue_manager_id_idx ON {queue_table} (queue_manager_id, id)
+-- What one worker holds.
+CREATE INDEX IF NOT EXISTS {queue_table_name}_queue_manager_id_idx ON {queue_table} (queue_manager_id)
     WHERE queue_manager_id IS NOT NULL;
 
 -- No seat of a limited entrypoint is taken twice.
@@ -1188,7 +1186,6 @@ export const statements: {
   readonly set_session: string;
   readonly lock_holders: string;
   readonly wait_briefly: string;
-  readonly drop_former_index: string;
   readonly add_labels: string;
   readonly make_durable: string;
   readonly make_balanced: string;
@@ -2262,16 +2259,6 @@ WHERE pid <> pg_backend_pid() AND pid IN (
 ORDER BY xact_start
 LIMIT 3`,
   wait_briefly: `SELECT set_config('lock_timeout', '10s', true) WHERE current_setting('lock_timeout') = '0'`,
-  drop_former_index: `DO $$
-BEGIN
-    IF EXISTS (
-        SELECT 1 FROM pg_index
-        WHERE indexrelid = to_regclass('{schema_prefix}{queue_table_name}_queue_manager_id_idx') AND indnatts = 1
-    ) THEN
-        DROP INDEX {schema_prefix}{queue_table_name}_queue_manager_id_idx;
-    END IF;
-END
-$$`,
   add_labels: `ALTER TYPE {queue_status_type} ADD VALUE IF NOT EXISTS 'queued';
 ALTER TYPE {queue_status_type} ADD VALUE IF NOT EXISTS 'picked';
 ALTER TYPE {queue_status_type} ADD VALUE IF NOT EXISTS 'successful';
