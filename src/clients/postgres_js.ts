@@ -8,8 +8,15 @@ export interface PostgresJsConnection {
     text: string,
     // deno-lint-ignore no-explicit-any -- the client's own types are invariant in these positions.
     parameters?: any[],
+    options?: { prepare?: boolean },
   ): PromiseLike<ArrayLike<unknown>>;
 }
+
+/**
+ * Options of a statement: the server plans it once for each connection, where the client's own option `prepare` allows it.
+ * To plan an enqueue takes several times as long as to run it.
+ */
+export const PREPARED = { prepare: true } as const;
 
 /** A transaction of postgres.js: what `sql.begin()` and `tx.savepoint()` give to their callback. */
 export interface PostgresJsTransaction extends PostgresJsConnection {
@@ -41,6 +48,6 @@ export function postgresJs(handle: unknown): Client | undefined {
     // After its end a transaction runs what it is given on the same connection, for itself.
     standing: () => isTransaction || isReserved ? "unknown" : "outside",
     query: async (text: string, parameters: readonly Parameter[]) =>
-      await sql.unsafe(text, [...parameters]),
+      await sql.unsafe(text, [...parameters], PREPARED),
   };
 }

@@ -1,5 +1,9 @@
 import postgres from "postgres";
-import type { PostgresJsConnection, PostgresJsTransaction } from "../clients/postgres_js.ts";
+import {
+  type PostgresJsConnection,
+  type PostgresJsTransaction,
+  PREPARED,
+} from "../clients/postgres_js.ts";
 import type {
   ChannelListener,
   Driver,
@@ -13,6 +17,7 @@ import {
   inSession,
   inTransaction,
   type PostgresJsReservedClient,
+  withoutItsStatement,
 } from "./postgres_js_connection.ts";
 import { IDLE_S, PostgresJsTransactions } from "./postgres_js_transactions.ts";
 
@@ -145,7 +150,11 @@ export function fromPostgresJs<Transaction>(
 function executorOf(client: PostgresJsConnection): Executor {
   return {
     async query<Row>(text: string, parameters: readonly Parameter[]): Promise<Row[]> {
-      return Array.from(await client.unsafe(text, [...parameters])) as Row[];
+      try {
+        return Array.from(await client.unsafe(text, [...parameters], PREPARED)) as Row[];
+      } catch (error) {
+        throw withoutItsStatement(error) ?? error;
+      }
     },
   };
 }

@@ -21,7 +21,7 @@ export function withoutItsStatement(error: unknown): Error | undefined {
   const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown };
   if (code !== "26000" && code !== "42P05") return undefined;
   return new Error(
-    `Cannot run a prepared statement as it must stay on its connection (${message}): behind a pooler in transaction mode add "pgbouncer=true" to the DSN`,
+    `Cannot run a prepared statement as it must stay on its connection (${message}): behind a pooler in transaction mode add "pgbouncer=true" to the DSN, or make the client with { prepare: false }`,
     { cause: error },
   );
 }

@@ -1,5 +1,6 @@
 import type { Sql, TransactionSql } from "postgres";
 import type { OpenTransaction, Parameter, TransactionEnd, Transactions } from "../driver.ts";
+import { PREPARED } from "../clients/postgres_js.ts";
 import { endsSession } from "./postgres_js_connection.ts";
 
 /** A stricter level would fail with 40001 wherever a heartbeat has renewed the job's lease meanwhile. */
@@ -76,7 +77,8 @@ export class PostgresJsTransactions implements Transactions<TransactionSql> {
     const query = async <Row>(text: string, parameters: readonly Parameter[]): Promise<Row[]> => {
       const stopWatch = connection.watch(this.#timeoutMs);
       try {
-        return Array.from(await transaction.unsafe(text, [...parameters] as never[])) as Row[];
+        const rows = await transaction.unsafe(text, [...parameters] as never[], PREPARED);
+        return Array.from(rows) as Row[];
       } finally {
         stopWatch();
       }

@@ -1,4 +1,5 @@
 import postgres, { type Sql, type TransactionSql } from "postgres";
+import { PREPARED } from "../clients/postgres_js.ts";
 import { hostOptions } from "../dsn.ts";
 import type {
   ChannelListener,
@@ -145,7 +146,7 @@ export class WorkerDriver implements Driver<TransactionSql>, AsyncDisposable {
       }, halfMs);
     });
     try {
-      const answer = session.unsafe(text, [...parameters], { prepare: true });
+      const answer = session.unsafe(text, [...parameters], PREPARED);
       return Array.from(await Promise.race([answer, late])) as Row[];
     } catch (error) {
       if (isConnectionLost(error)) this.#spoiled = client;
