@@ -17,6 +17,8 @@ from pgqueuer.models import Context, Job, Schedule
 DSN = json.loads(os.environ["PEER"])["dsn"]
 # Its listener keeps one, and open transactions keep others.
 POOL_SIZE = 6
+# More than any test gives a worker to stop.
+STOP_SECONDS = 60
 
 
 def now() -> float:
@@ -217,10 +219,11 @@ async def main() -> None:
     stopping = asyncio.create_task(stopped.wait())
     say({"event": "ready"})
     await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
-    await peer.stop()
+    # Without its server a worker never stops, and nobody would be left to end this process.
+    ended, _ = await asyncio.wait([asyncio.create_task(peer.stop())], timeout=STOP_SECONDS)
     # Pools wait for connections that nobody uses any more.
     sys.stdout.flush()
-    os._exit(0)
+    os._exit(0 if ended else 1)
 
 
 # What goes wrong is on stderr, where tests look.
