@@ -32,7 +32,8 @@ BEGIN
 END;
 $$ LANGUAGE plpgsql STABLE;
 
--- Claims jobs where some entrypoints have limits: highest priority first, then lowest id.
+-- Claims jobs where some entrypoints have limits: highest priority first, then lowest id. What the planner could count with
+-- stands in subqueries, as in queries/queue.sql.
 --
 -- A function, since each of its statements sees what has been committed by then: in one statement the picked jobs would be
 -- counted as they were before the lock was had. It locks the row of each limited entrypoint, so that one worker at a time
@@ -61,7 +62,8 @@ BEGIN
     -- bucket is full.
     INSERT INTO {limits_table} (entrypoint, tokens, refilled)
     SELECT asked.entrypoint, least(greatest(1, asked.rate), 1e9), clock_timestamp()
-    FROM unnest((SELECT wanted), (SELECT concurrency), (SELECT rate), (SELECT serialized)) AS asked(entrypoint, concurrency, rate, serialized)
+    FROM unnest((SELECT wanted), (SELECT concurrency), (SELECT rate), (SELECT serialized))
+        AS asked(entrypoint, concurrency, rate, serialized)
     WHERE (asked.concurrency > 0 OR asked.rate < 'infinity' OR asked.serialized)
         AND NOT EXISTS (SELECT 1 FROM {limits_table} AS gate WHERE gate.entrypoint = asked.entrypoint)
     ORDER BY asked.entrypoint

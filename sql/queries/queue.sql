@@ -259,8 +259,9 @@ FROM {claim_function}(
 --   $6 text   whether each has a limit, boolean[]
 --   $7 text   take-overs in a row after which a job of each is held, int4[]
 WITH asked AS (
-    SELECT * FROM unnest((SELECT $4::text::text[]), (SELECT $5::text::float8[]), (SELECT $6::text::boolean[]), (SELECT $7::text::int4[]))
-        AS asked(entrypoint, timeout, limited, most)
+    SELECT * FROM unnest(
+        (SELECT $4::text::text[]), (SELECT $5::text::float8[]), (SELECT $6::text::boolean[]), (SELECT $7::text::int4[])
+    ) AS asked(entrypoint, timeout, limited, most)
 ), stale AS (
     SELECT job.ctid AS place, job.queue_manager_id AS dead,
         CASE
@@ -322,7 +323,8 @@ FROM claimed ORDER BY priority DESC, id;
 --   $6 text   age in milliseconds at which a heartbeat of each is too old, float8[]
 WITH asked AS (
     SELECT * FROM unnest(
-        (SELECT $2::text::text[]), (SELECT $3::text::int4[]), (SELECT $4::text::float8[]), (SELECT $5::text::boolean[]), (SELECT $6::text::float8[])
+        (SELECT $2::text::text[]), (SELECT $3::text::int4[]), (SELECT $4::text::float8[]), (SELECT $5::text::boolean[]),
+        (SELECT $6::text::float8[])
     ) AS asked(entrypoint, concurrency, rate, serialized, timeout)
 ), gate AS (
     SELECT asked.*,
@@ -465,8 +467,9 @@ RETURNING id;
 --   $5 text   leases, bigint[]
 WITH outcome AS (
     SELECT given.*, timestamptz 'epoch' + lease * interval '1 microsecond' AS claimed
-    FROM unnest((SELECT $1::text::bigint[]), (SELECT $2::text::float8[]), (SELECT $3::text::jsonb[]), (SELECT $5::text::bigint[]))
-        AS given(id, delay, traceback, lease)
+    FROM unnest(
+        (SELECT $1::text::bigint[]), (SELECT $2::text::float8[]), (SELECT $3::text::jsonb[]), (SELECT $5::text::bigint[])
+    ) AS given(id, delay, traceback, lease)
 ), mine AS (
     -- Locked first: a cancel that has the row is waited for and then seen.
     SELECT job.id, job.cancel_requested, outcome.delay, outcome.traceback
@@ -504,7 +507,9 @@ SELECT done.id, pg_notify('{channel}', json_build_object(
 -- Gives the ids it found in either state.
 --   $1 text   job ids, bigint[]
 WITH found AS (
-    SELECT ctid AS place, id, status FROM {queue_table} WHERE id = ANY ((SELECT $1::text::bigint[])::bigint[]) ORDER BY id FOR UPDATE
+    SELECT ctid AS place, id, status FROM {queue_table} WHERE id = ANY ((SELECT $1::text::bigint[])::bigint[])
+    ORDER BY id
+    FOR UPDATE
 ), ended AS (
     DELETE FROM {queue_table}
     WHERE ctid = ANY (ARRAY(SELECT place FROM found WHERE status <> 'picked'))
@@ -556,7 +561,8 @@ RETURNING job_id AS id;
 --   $4 text   leases, bigint[]
 WITH outcome AS (
     SELECT given.*, timestamptz 'epoch' + lease * interval '1 microsecond' AS claimed
-    FROM unnest((SELECT $1::text::bigint[]), (SELECT $2::text::jsonb[]), (SELECT $4::text::bigint[])) AS given(id, traceback, lease)
+    FROM unnest((SELECT $1::text::bigint[]), (SELECT $2::text::jsonb[]), (SELECT $4::text::bigint[]))
+        AS given(id, traceback, lease)
 ), ended AS (
     DELETE FROM {queue_table} AS job USING outcome
     WHERE job.id = outcome.id AND job.updated = outcome.claimed AND job.status IS NOT DISTINCT FROM 'picked'
@@ -576,7 +582,8 @@ RETURNING job_id AS id;
 --   $4 text   leases, bigint[]
 WITH outcome AS (
     SELECT given.*, timestamptz 'epoch' + lease * interval '1 microsecond' AS claimed
-    FROM unnest((SELECT $1::text::bigint[]), (SELECT $2::text::jsonb[]), (SELECT $4::text::bigint[])) AS given(id, traceback, lease)
+    FROM unnest((SELECT $1::text::bigint[]), (SELECT $2::text::jsonb[]), (SELECT $4::text::bigint[]))
+        AS given(id, traceback, lease)
 ), mine AS (
     SELECT job.id, job.cancel_requested, outcome.traceback
     FROM {queue_table} AS job JOIN outcome ON outcome.id = job.id AND outcome.claimed = job.updated

@@ -200,7 +200,8 @@ BEGIN
 END;
 $$ LANGUAGE plpgsql STABLE;
 
--- Claims jobs where some entrypoints have limits: highest priority first, then lowest id.
+-- Claims jobs where some entrypoints have limits: highest priority first, then lowest id. What the planner could count with
+-- stands in subqueries, as in queries/queue.sql.
 --
 -- A function, since each of its statements sees what has been committed by then: in one statement the picked jobs would be
 -- counted as they were before the lock was had. It locks the row of each limited entrypoint, so that one worker at a time
@@ -229,7 +230,8 @@ BEGIN
     -- bucket is full.
     INSERT INTO {limits_table} (entrypoint, tokens, refilled)
     SELECT asked.entrypoint, least(greatest(1, asked.rate), 1e9), clock_timestamp()
-    FROM unnest((SELECT wanted), (SELECT concurrency), (SELECT rate), (SELECT serialized)) AS asked(entrypoint, concurrency, rate, serialized)
+    FROM unnest((SELECT wanted), (SELECT concurrency), (SELECT rate), (SELECT serialized))
+        AS asked(entrypoint, concurrency, rate, serialized)
     WHERE (asked.concurrency > 0 OR asked.rate < 'infinity' OR asked.serialized)
         AND NOT EXISTS (SELECT 1 FROM {limits_table} AS gate WHERE gate.entrypoint = asked.entrypoint)
     ORDER BY asked.entrypoint
@@ -1722,8 +1724,9 @@ FROM {claim_function}(
     $1::int4, $2::int4, $3::uuid, $4::text::text[], $5::text::int4[], $6::text::float8[], $7::text::boolean[], {log_steps}
 )`,
   take_over: `WITH asked AS (
-    SELECT * FROM unnest((SELECT $4::text::text[]), (SELECT $5::text::float8[]), (SELECT $6::text::boolean[]), (SELECT $7::text::int4[]))
-        AS asked(entrypoint, timeout, limited, most)
+    SELECT * FROM unnest(
+        (SELECT $4::text::text[]), (SELECT $5::text::float8[]), (SELECT $6::text::boolean[]), (SELECT $7::text::int4[])
+    ) AS asked(entrypoint, timeout, limited, most)
 ), stale AS (
     SELECT job.ctid AS place, job.queue_manager_id AS dead,
         CASE
@@ -1774,7 +1777,8 @@ SELECT id, priority, entrypoint, dedupe_key AS dedupe, encode(payload, 'base64')
 FROM claimed ORDER BY priority DESC, id`,
   look_ahead: `WITH asked AS (
     SELECT * FROM unnest(
-        (SELECT $2::text::text[]), (SELECT $3::text::int4[]), (SELECT $4::text::float8[]), (SELECT $5::text::boolean[]), (SELECT $6::text::float8[])
+        (SELECT $2::text::text[]), (SELECT $3::text::int4[]), (SELECT $4::text::float8[]), (SELECT $5::text::boolean[]),
+        (SELECT $6::text::float8[])
     ) AS asked(entrypoint, concurrency, rate, serialized, timeout)
 ), gate AS (
     SELECT asked.*,
@@ -1897,8 +1901,9 @@ WHERE ctid = ANY (ARRAY(
 RETURNING id`,
   retry: `WITH outcome AS (
     SELECT given.*, timestamptz 'epoch' + lease * interval '1 microsecond' AS claimed
-    FROM unnest((SELECT $1::text::bigint[]), (SELECT $2::text::float8[]), (SELECT $3::text::jsonb[]), (SELECT $5::text::bigint[]))
-        AS given(id, delay, traceback, lease)
+    FROM unnest(
+        (SELECT $1::text::bigint[]), (SELECT $2::text::float8[]), (SELECT $3::text::jsonb[]), (SELECT $5::text::bigint[])
+    ) AS given(id, delay, traceback, lease)
 ), mine AS (
     -- Locked first: a cancel that has the row is waited for and then seen.
     SELECT job.id, job.cancel_requested, outcome.delay, outcome.traceback
@@ -1931,7 +1936,9 @@ SELECT done.id, pg_notify('{channel}', json_build_object(
     'type', 'table_changed_event'
 )::text) FROM done`,
   cancel: `WITH found AS (
-    SELECT ctid AS place, id, status FROM {queue_table} WHERE id = ANY ((SELECT $1::text::bigint[])::bigint[]) ORDER BY id FOR UPDATE
+    SELECT ctid AS place, id, status FROM {queue_table} WHERE id = ANY ((SELECT $1::text::bigint[])::bigint[])
+    ORDER BY id
+    FOR UPDATE
 ), ended AS (
     DELETE FROM {queue_table}
     WHERE ctid = ANY (ARRAY(SELECT place FROM found WHERE status <> 'picked'))
@@ -1968,7 +1975,8 @@ SELECT id, $2::text::{queue_status_type}, entrypoint, priority, clock_timestamp(
 RETURNING job_id AS id`,
   acknowledge_failure: `WITH outcome AS (
     SELECT given.*, timestamptz 'epoch' + lease * interval '1 microsecond' AS claimed
-    FROM unnest((SELECT $1::text::bigint[]), (SELECT $2::text::jsonb[]), (SELECT $4::text::bigint[])) AS given(id, traceback, lease)
+    FROM unnest((SELECT $1::text::bigint[]), (SELECT $2::text::jsonb[]), (SELECT $4::text::bigint[]))
+        AS given(id, traceback, lease)
 ), ended AS (
     DELETE FROM {queue_table} AS job USING outcome
     WHERE job.id = outcome.id AND job.updated = outcome.claimed AND job.status IS NOT DISTINCT FROM 'picked'
@@ -1980,7 +1988,8 @@ SELECT id, 'exception', entrypoint, priority, traceback FROM ended
 RETURNING job_id AS id`,
   hold: `WITH outcome AS (
     SELECT given.*, timestamptz 'epoch' + lease * interval '1 microsecond' AS claimed
-    FROM unnest((SELECT $1::text::bigint[]), (SELECT $2::text::jsonb[]), (SELECT $4::text::bigint[])) AS given(id, traceback, lease)
+    FROM unnest((SELECT $1::text::bigint[]), (SELECT $2::text::jsonb[]), (SELECT $4::text::bigint[]))
+        AS given(id, traceback, lease)
 ), mine AS (
     SELECT job.id, job.cancel_requested, outcome.traceback
     FROM {queue_table} AS job JOIN outcome ON outcome.id = job.id AND outcome.claimed = job.updated
