@@ -47,10 +47,11 @@ const NOT_POLLING: Readonly<Record<string, string>> = {
 };
 
 /**
- * Files that kill connections by their name. A pooler's session goes by the name of whoever had it last, and may be lent to
- * another file by then: they are run one at a time, on a pooler of their own.
+ * Files that kill connections by their name, or wait for what one of them does. A pooler's session goes by the name and the
+ * statement of whoever had it last, and may be lent to another file by then: they are run one at a time, on a pooler of
+ * their own.
  */
-const KILLING = "pg_terminate_backend";
+const WATCHING = /pg_terminate_backend|pg_stat_activity/;
 
 const ALSO = ["test/pgbouncer/pooler.test.ts", "test/clients/conformance.test.ts"];
 
@@ -103,11 +104,11 @@ async function main(argv: readonly string[]): Promise<number> {
     console.error(`Behind PgBouncer: ${title}`);
     const suite = argv.includes("--short") ? short : whole;
     const files = named.length > 0 ? filesOf(named) : suite;
-    const isKilling = (file: string): boolean =>
-      readFileSync(join(ROOT, file), "utf8").includes(KILLING);
+    const isWatching = (file: string): boolean =>
+      WATCHING.test(readFileSync(join(ROOT, file), "utf8"));
     const parts = [
-      files.filter((file) => !isKilling(file)),
-      [...files.filter(isKilling), "--no-file-parallelism"],
+      files.filter((file) => !isWatching(file)),
+      [...files.filter(isWatching), "--no-file-parallelism"],
     ];
     for (const part of parts.filter(([first]) => first?.endsWith(".ts"))) {
       const ended = await run([...part, ...others], { PGQ_TEST_POOLER: listen });
