@@ -1,7 +1,7 @@
 /** G4: at no instant are more than `concurrencyLimit` jobs of an entrypoint picked, whoever claims at the same time. */
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import postgres from "postgres";
-import { openWorkerDriver, PgQueuer } from "../../mod.ts";
+import { fromPostgresJs, openWorkerDriver, PgQueuer, Queries } from "../../mod.ts";
 import { RUNTIME } from "../clients/clients.ts";
 import { POLLS_ONLY, POOLED_DSN } from "../support/pooler.ts";
 import { deferred, openTestQueue, type TestQueue, until } from "../support/queue.ts";
@@ -170,7 +170,9 @@ test("limited entrypoints go on after a crash that emptied the table of limits",
   await queue.sql`truncate ${queue.sql(`${queue.table}_limits`)}`;
   await queue.sql`
     select pg_terminate_backend(pid) from pg_stat_activity where application_name = ${applicationName}`;
-  const second = await queue.queries.enqueue("limited", null);
+  // Past a pooler, which may have lent a session that was just killed to the other producer.
+  const direct = new Queries(fromPostgresJs(queue.sql), queue.names);
+  const second = await direct.enqueue("limited", null);
 
   await until("it works again", () => ran.includes(second!));
   await pgq.stop();
