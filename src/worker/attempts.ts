@@ -95,17 +95,19 @@ export class Attempts {
   room(): Room {
     const { maxConcurrentTasks, batchSize } = this.#parts;
     const free = this.free();
+    // Those that are held may only wait for the next turn of the event loop.
+    const startable = Math.max(0, free - this.#ready.length);
     const unstored = this.#byId.size - this.#running - this.#ready.length;
     if (unstored > maxConcurrentTasks * UNSTORED_PER_TASK) return { limit: 0, startable: 0 };
     if (batchSize !== "auto") {
-      const limit = Math.min(batchSize, free);
+      const limit = Math.min(batchSize, startable);
       return { limit, startable: limit };
     }
     const ahead = this.#pace.ahead();
     // Half of them are still there: a claim now would be a small one.
     if (this.#ready.length * 2 > ahead) return { limit: 0, startable: 0 };
     const limit = Math.min(MAX_CLAIM, free + ahead - this.#ready.length);
-    return { limit, startable: Math.min(limit, free) };
+    return { limit, startable: Math.min(limit, startable) };
   }
 
   /** Starts claimed jobs, as far as they can, and holds the others ready. */
@@ -202,7 +204,7 @@ export class Attempts {
     this.#running--;
     this.#pace.end(startedAt);
     this.#startReady();
-    if (this.#running === 0) this.#pace.pause();
+    if (this.#running + this.#ready.length === 0) this.#pace.pause();
     this.#settled.set();
     if (outcome.status === "exception") {
       attempt.context.log.error(`failed: ${stackOf(outcome.error)}`);

@@ -29,3 +29,21 @@ test("timers go on while handlers that never wait run one after another", async 
   const turns = new Set(ticksAtStart).size;
   expect(turns).toBeGreaterThan(jobs / 4);
 });
+
+test("a worker claims no more than a fixed batch while handlers that never wait have yet to begin", async () => {
+  const jobs = 80;
+  await queue.clear();
+  await queue.queries.enqueue("work", Array(jobs).fill(null));
+  const pgq = await queue.worker();
+  pgq.entrypoint("work", () => {
+    const begunAt = performance.now();
+    while (performance.now() - begunAt < 10);
+  });
+
+  await pgq.run({ mode: "drain", batchSize: 5, maxConcurrentTasks: 5 });
+
+  // What it holds for too long goes back, and is queued twice.
+  const statuses = (await queue.log()).map(({ status }) => status);
+  expect(statuses.filter((status) => status === "queued")).toHaveLength(jobs);
+  expect(statuses.filter((status) => status === "picked")).toHaveLength(jobs);
+});
