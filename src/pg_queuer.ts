@@ -15,6 +15,7 @@ import {
   addEntrypoint,
   type Entrypoint,
   type EntrypointOptions,
+  optionsFirst,
   type TransactionalOptions,
 } from "./worker/entrypoint.ts";
 import type {
@@ -124,7 +125,7 @@ export class PgQueuer<Resources = unknown, Transaction = unknown> implements Asy
     second: EntrypointOptions | TransactionalOptions | Handler<Resources>,
     third?: Handler<Resources> | TransactionalHandler<Transaction, Resources>,
   ): void {
-    const [options, handler] = typeof second === "function" ? [{}, second] : [second, third];
+    const [options, handler] = optionsFirst(name, second, third);
     this.#refuseWhileRunning("entrypoint", name);
     // What a handler is called with has our resources, and a transaction where that was asked for.
     addEntrypoint(this.#entrypoints, name, options, handler as Handler, this.#driver);
@@ -154,7 +155,7 @@ export class PgQueuer<Resources = unknown, Transaction = unknown> implements Asy
     second: { transactional: true } | TaskHandler<Output, Resources>,
     third?: TransactionalTaskHandler<Output, Transaction, Resources>,
   ): void {
-    const [options, handler] = typeof second === "function" ? [{}, second] : [second, third];
+    const [options, handler] = optionsFirst(task?.name, second, third);
     const { name, options: own, run } = taskEntrypoint(task, handler as TaskHandler<Output>);
     this.#refuseWhileRunning("entrypoint", name);
     addEntrypoint(this.#entrypoints, name, { ...own, ...options }, run, this.#driver);

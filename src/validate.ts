@@ -3,9 +3,14 @@ export const MAX_TIMER_MS: number = 2 ** 31 - 1;
 
 const INT4_MAX = 2 ** 31 - 1;
 
-/** How a value is shown in a message: short, and never more of a payload than its type. */
+const SCHEME = /^[a-z][a-z0-9+.-]*:\/\//i;
+/** A URL, or the words of a connection string: a DSN in the wrong place may not be printed. */
+const HOLDS_PASSWORD = /^\s*["'`]?[a-z][a-z0-9+.-]*:\/\/|password\s*=/i;
+
+/** How a value is shown in a message: short, never more of a payload than its type, and of a DSN no more than its scheme. */
 export function shown(value: unknown): string {
   if (typeof value === "string") {
+    if (HOLDS_PASSWORD.test(value)) return `"${SCHEME.exec(value)?.[0] ?? ""}***"`;
     return value.length > 60 ? `"${value.slice(0, 57)}…"` : `"${value}"`;
   }
   if (typeof value === "bigint") return `${value}n`;

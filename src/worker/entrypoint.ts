@@ -84,6 +84,25 @@ export interface Entrypoint {
 }
 
 /**
+ * Tells the options of an entrypoint, which may be left out, from its handler.
+ *
+ * @throws {TypeError} If something stands behind the handler: options there would not be obeyed.
+ */
+export function optionsFirst<Options extends object, Run>(
+  name: string,
+  second: Options | Run,
+  third: Run | undefined,
+): [options: Partial<Options>, handler: Run] {
+  if (typeof second !== "function") return [second as Options, third as Run];
+  if (third === undefined) return [{}, second as Run];
+  throw new TypeError(
+    `Cannot register "${name}" as its handler must come last: behind it is ${
+      shown(third)
+    }, write the options before the handler`,
+  );
+}
+
+/**
  * Adds the handler of an entrypoint to those of a worker.
  *
  * @throws {TypeError} If an argument is of the wrong kind, an option is unknown, or the driver has no transactions.

@@ -179,7 +179,15 @@ test("mistakes are refused with what to do", async () => {
   expect(() => pgq.entrypoint("a", { onFailure: "retry" as never }, () => {})).toThrow(
     '"delete", "hold"',
   );
+  // Options behind the handler would not be obeyed.
+  expect(() => pgq.entrypoint("a", (() => {}) as never, { concurrencyLimit: 1 } as never))
+    .toThrow("its handler must come last: behind it is an object");
   expect(() => new PgQueuer(queue.sql as never)).toThrow("openWorkerDriver(dsn)");
+  for (
+    const dsn of ["postgresql://app:secret@db/shop", "host=db password=secret", '"pg://:secret@"']
+  ) {
+    expect(() => new PgQueuer(dsn as never)).toThrow(/current value is "(\w+:\/\/)?\*\*\*", write/);
+  }
   expect(() => new Queries(queue.sql as never)).toThrow("fromPostgresJs");
   await expect(pgq.run({ mode: "once" as never })).rejects.toThrow(RangeError);
 
