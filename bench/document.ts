@@ -48,14 +48,14 @@ export function updateDocument(): void {
 function renderSection(run: RunResult): string {
   const versions = Object.entries(run.versions).map((pair) => pair.join(" ")).join(", ");
   const settings = Object.entries(run.server).map(([name, value]) => `\`${name} = ${value}\``);
-  const part = run.kind === "targets" ? " Of the workloads, those that have a target." : "";
+  const days = [...new Set(run.workloads.map(({ measured }) => measured.slice(0, 10)))].sort();
   return [
-    `Measured on ${run.date.slice(0, 10)}: ${run.machine}. ${versions}. ${
+    `Measured on ${days.join(" and ")}: ${run.machine}. ${versions}. ${
       settings.join(", ")
-    }; everything else as PostgreSQL comes. Medians of ${run.rounds} interleaved rounds, lowest and highest in brackets.${part}`,
+    }; everything else as PostgreSQL comes. Medians of interleaved rounds, lowest and highest in brackets. With an hour stand those of another run than the first: only ratios within a table mean anything.`,
     "![Bars of each workload](../bench/results/latest.svg)",
     ...(run.targets.length === 0 ? [] : [renderTargets(run)]),
-    ...run.workloads.map(renderWorkload),
+    ...run.workloads.map((workload) => renderWorkload(workload, run.date)),
     ...run.skipped.map((line) => `Not measured: ${line}.`),
   ].join("\n\n");
 }
@@ -72,7 +72,7 @@ function renderTargets({ targets }: RunResult): string {
   );
 }
 
-function renderWorkload(workload: WorkloadResult): string {
+function renderWorkload(workload: WorkloadResult, date: string): string {
   const { title, name, figure, unit, parameters, results } = workload;
   const ours = results.find(({ contender }) => contender === OURS)?.figures[figure]?.median;
   const others = [...new Set(results.flatMap(({ figures }) => Object.keys(figures)))]
@@ -98,6 +98,9 @@ function renderWorkload(workload: WorkloadResult): string {
   });
   const what = Object.entries(parameters)
     .map(([key, value]) => `${key} ${typeof value === "number" ? count(value) : value}`);
+  const { measured } = workload;
+  what.push(`rounds ${Math.max(...results.map(({ rounds }) => rounds.length))}`);
+  if (measured !== date) what.push(measured.slice(0, 16).replace("T", " "));
   return `### ${title[0]!.toUpperCase()}${title.slice(1)}\n\n\`${name}\`: ${what.join(", ")}.\n\n` +
     table(["", unit, "ours is", ...others], rows);
 }

@@ -8,6 +8,8 @@ export interface RunOptions extends BenchOptions {
   readonly json: boolean;
   /** Only the workloads that have a target, at their full size. */
   readonly targets: boolean;
+  /** What is measured takes its place in the last complete result, and in the document. */
+  readonly merge: boolean;
   /** Workloads, by the beginning of their names; empty: all. */
   readonly only: readonly string[];
   /** Contenders, by the beginning of their names; empty: all. */
@@ -21,6 +23,7 @@ export const USAGE = `npm run bench -- [options]
   --soak           the pressure workloads at full length, and the soak
   --only NAME      workloads whose name begins so; may be repeated
   --peers NAME     contenders whose name begins so; may be repeated
+  --merge          what is measured takes the place of its former figures in docs/performance.md
   --rounds N       interleaved rounds (default: 3, quick 1)
   --scale X        share of the full number of jobs (default: 1, quick 0.025)
   --json           print one JSON object on stdout, and nothing else
@@ -39,6 +42,12 @@ export function readOptions(argv: readonly string[]): RunOptions | "help" | "lis
   if (values.list) return "list";
   const quick = values.quick ?? false;
   const targets = values.targets ?? false;
+  const merge = values.merge ?? false;
+  if (merge && (quick || values.scale)) {
+    throw new BenchUsageError(
+      "Cannot use --merge as figures of the full size must stay apart from others: leave out --quick and --scale",
+    );
+  }
   if (targets && (quick || values.soak || values.only || values.peers)) {
     throw new BenchUsageError(
       "Cannot use --targets as it says what to measure by itself: leave out --quick, --soak, --only and --peers",
@@ -49,6 +58,7 @@ export function readOptions(argv: readonly string[]): RunOptions | "help" | "lis
     soak: values.soak ?? false,
     json: values.json ?? false,
     targets,
+    merge,
     only: values.only ?? (targets ? TARGET_WORKLOADS : []),
     peers: values.peers ?? (targets ? TARGET_CONTENDERS : []),
     rounds: positive("--rounds", values.rounds, quick ? 1 : 3, true),
@@ -64,6 +74,7 @@ function parse(argv: readonly string[]) {
         quick: { type: "boolean" },
         soak: { type: "boolean" },
         targets: { type: "boolean" },
+        merge: { type: "boolean" },
         json: { type: "boolean" },
         list: { type: "boolean" },
         help: { type: "boolean", short: "h" },

@@ -6,13 +6,14 @@
 import process from "node:process";
 import { Bench, type Sample, type Workload } from "./bench.ts";
 import { describeMachine } from "./cpu.ts";
-import { updateDocument } from "./document.ts";
+import { latestRun, updateDocument } from "./document.ts";
 import { BenchUsageError, readOptions, type RunOptions, USAGE } from "./options.ts";
 import { renderChart } from "./chart.ts";
 import { findContenders } from "./contenders.ts";
 import type { Contender } from "./peers.ts";
 import {
   type ContenderResult,
+  mergeRuns,
   type RunResult,
   type WorkloadResult,
   writeResult,
@@ -53,14 +54,16 @@ async function main(argv: readonly string[]): Promise<number> {
   try {
     const bench = new Bench({ ...found, server, options, say });
     const workloads: WorkloadResult[] = [];
+    const date = new Date().toISOString();
     for (const workload of choose(options)) {
       const chosen = workload.contenders(bench).filter(({ name }) => matches(options.peers, name));
       if (chosen.length === 0) continue;
       const rounds = Math.min(options.rounds, workload.rounds ?? Infinity);
-      workloads.push(await measureAll(bench, workload, chosen, rounds));
+      const measured = await measureAll(bench, workload, chosen, rounds);
+      workloads.push({ ...measured, measured: date });
     }
     const result: RunResult = {
-      date: new Date().toISOString(),
+      date,
       machine: describeMachine(),
       versions: { PostgreSQL: server.version, ...found.versions },
       server: SERVER_SETTINGS,
@@ -72,18 +75,31 @@ async function main(argv: readonly string[]): Promise<number> {
       targets: judge(workloads),
       skipped: found.skipped,
     };
-    const whole = options.targets ||
-      !options.quick && options.only.length === 0 && options.peers.length === 0;
-    const name = whole ? "latest" : "partial";
-    writeResult(`${name}.svg`, renderChart(result));
-    say(`written to ${writeResult(`${name}.json`, `${JSON.stringify(result, null, 1)}\n`)}`);
-    if (whole) updateDocument();
+    keep(result, options);
     print(options.json ? JSON.stringify(result) : renderTable(result));
     return problemsOf(result).length === 0 ? 0 : 1;
   } finally {
     await server.stop();
     found.redis?.stop();
   }
+}
+
+/** Writes a complete run, or what takes its place in one, for the document too; any other for itself. */
+function keep(result: RunResult, options: RunOptions): void {
+  const whole = options.targets ||
+    !options.quick && options.only.length === 0 && options.peers.length === 0;
+  const former = options.merge ? latestRun() : undefined;
+  // First of all, as it must not be lost if the two do not fit.
+  if (!whole || former !== undefined) write("partial", result);
+  if (!whole && former === undefined) return;
+  const order = WORKLOADS.map(({ name }) => name);
+  write("latest", former === undefined ? result : mergeRuns(former, result, order));
+  updateDocument();
+}
+
+function write(name: string, run: RunResult): void {
+  writeResult(`${name}.svg`, renderChart(run));
+  say(`written to ${writeResult(`${name}.json`, `${JSON.stringify(run, null, 1)}\n`)}`);
 }
 
 function kindOf({ targets, soak, quick }: RunOptions): RunResult["kind"] {
@@ -96,7 +112,7 @@ async function measureAll(
   workload: Workload,
   chosen: readonly Contender[],
   rounds: number,
-): Promise<WorkloadResult> {
+): Promise<Omit<WorkloadResult, "measured">> {
   const samples = new Map<string, Sample[]>(chosen.map(({ name }) => [name, []]));
   for (let round = 1; round <= rounds; round++) {
     for (const contender of chosen) {

@@ -104,14 +104,16 @@ export interface Reached {
   readonly reached: boolean;
 }
 
-/** Compares a run with the targets. Those whose figures the run does not have are left out. */
+/** Compares a run with the targets. Those whose figures it does not have, or has of two runs, are left out. */
 export function judge(workloads: readonly WorkloadResult[]): Reached[] {
-  const find = ({ workload, contender = OURS, figure = "jobsPerSecond" }: Place) =>
-    workloads.find(({ name }) => name === workload)
-      ?.results.find((result) => result.contender === contender)?.figures[figure]?.median;
+  const find = ({ workload, contender = OURS, figure = "jobsPerSecond" }: Place) => {
+    const found = workloads.find(({ name }) => name === workload);
+    const result = found?.results.find((result) => result.contender === contender);
+    return [result?.figures[figure]?.median, found?.measured] as const;
+  };
   return TARGETS.flatMap(({ what, against, least, most, goal, title }) => {
-    const [ours, theirs] = [find(what), find(against)];
-    if (ours === undefined || theirs === undefined) return [];
+    const [[ours, measured], [theirs, then]] = [find(what), find(against)];
+    if (ours === undefined || theirs === undefined || measured !== then) return [];
     const ratio = Number((ours / theirs).toPrecision(3));
     const wanted = (least === undefined ? `≤ ${most}` : `≥ ${least}`) +
       (goal === undefined ? "" : `, goal ${goal}`);

@@ -6,7 +6,12 @@ import { describe, expect, test } from "vitest";
 import { renderChart } from "../bench/chart.ts";
 import { latestRun, withFigures } from "../bench/document.ts";
 import { readOptions } from "../bench/options.ts";
-import type { ContenderResult, RunResult, WorkloadResult } from "../bench/results.ts";
+import {
+  type ContenderResult,
+  mergeRuns,
+  type RunResult,
+  type WorkloadResult,
+} from "../bench/results.ts";
 import { median, quantile, summarize } from "../bench/summary.ts";
 import { problemsOf, renderTable } from "../bench/table.ts";
 import { judge } from "../bench/targets.ts";
@@ -26,6 +31,7 @@ function workload(name: string, results: readonly ContenderResult[]): WorkloadRe
     figure: "jobsPerSecond",
     unit: "jobs/s",
     better: "more",
+    measured: "2026-11-23T10:00:00.000Z",
     parameters: { jobs: 1_000 },
     results,
   };
@@ -78,6 +84,15 @@ describe("the targets", () => {
       ]);
   });
 
+  test("leave out figures of two runs", () => {
+    const floor = { ...workload("sql-floor", [result("pgqueuer", { jobsPerSecond: 70_000 })]) };
+    const titles = (measured: string): string[] =>
+      judge([DRAIN, { ...floor, measured }]).map(({ title }) => title);
+
+    expect(titles(DRAIN.measured)).toContain("drain-1: 0.9 × the SQL floor");
+    expect(titles("2026-11-24T10:00:00.000Z")).not.toContain("drain-1: 0.9 × the SQL floor");
+  });
+
   test("are those of the project, on workloads that there are", () => {
     const everywhere = WORKLOADS.map(({ name }) =>
       workload(
@@ -103,6 +118,35 @@ test("the table has every contender, its ratio, the targets and what went wrong"
   expect(table).toContain("MISSED   drain-1: 2.6 × pg-boss tuned");
   expect(table).toContain("pg-boss  failed");
   expect(problemsOf(run)).toEqual(["backlog, pg-boss: 2 jobs are ready, not 0"]);
+});
+
+describe("a run that is merged into a former one", () => {
+  const later = {
+    ...aRun([{
+      ...workload("soak", [result("pgqueuer", {})]),
+      measured: "2026-11-24T10:00:00.000Z",
+    }]),
+    date: "2026-11-24T10:00:00.000Z",
+    skipped: ["pg-boss: it is not there"],
+  };
+  const order = ["drain-1", "mix", "soak"];
+
+  test("takes the place of the workloads that it has, and leaves the others", () => {
+    const soaked = mergeRuns(aRun([DRAIN, workload("soak", [])]), later, order);
+    expect(soaked.workloads.map(({ name, results }) => [name, results.length]))
+      .toEqual([["drain-1", 3], ["soak", 1]]);
+    expect(soaked.date).toBe("2026-11-23T10:00:00.000Z");
+    expect(soaked.targets).toHaveLength(2);
+    expect(soaked.skipped).toEqual(["pg-boss: it is not there"]);
+
+    const mixed = mergeRuns(soaked, { ...later, workloads: [workload("mix", [])] }, order);
+    expect(mixed.workloads.map(({ name }) => name)).toEqual(order);
+  });
+
+  test("must be of the same machine and versions", () => {
+    const elsewhere = { ...later, versions: { PostgreSQL: "17.2" } };
+    expect(() => mergeRuns(aRun([DRAIN]), elsewhere, order)).toThrow(/one PostgreSQL.*17\.2/);
+  });
 });
 
 test("the chart is well-formed and has a bar for each contender and a curve for each value", () => {
@@ -171,6 +215,7 @@ describe("the command line", () => {
 
   test.each([
     [["--targets", "--quick"], /--targets as it says what to measure/],
+    [["--merge", "--quick"], /--merge as figures of the full size/],
     [["--rounds", "0"], /--rounds as it must be a whole number/],
     [["--scale", "x"], /--scale as it must be a number > 0/],
     [["--quik"], /--quik/],
