@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { GLOBAL_FLAGS } from "../../src/cli/command.ts";
 import { COMMANDS } from "../../src/cli/main.ts";
+import { repeat } from "../support/repeat.ts";
 import {
   aTerminal,
   callPgq,
@@ -261,11 +262,11 @@ describe("as a process", () => {
     ["dashboard", ["--interval", "0.05"]],
   ])("pgq %s ends when its reader has gone", async (name, flags) => {
     const process = new PgqProcess([name, ...flags], { env: queue.env });
-    const write = setInterval(() => void callPgq(["queue", "work"], { env: queue.env }), 100);
+    const stop = repeat(() => callPgq(["queue", "work"], { env: queue.env }), 100);
 
     await process.closeStdoutAfter(name === "listen" ? "insert" : "CREATED");
     const { code } = await process.ended;
-    clearInterval(write);
+    await stop();
 
     expect(code).toBe(0);
   }, 60_000);

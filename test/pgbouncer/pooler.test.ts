@@ -21,6 +21,7 @@ import { Statements } from "../../src/sql/render.ts";
 import { findPgBouncer, POOL_SIZE, startPgBouncer } from "./pgbouncer.ts";
 import { withoutItsStatement } from "../../src/drivers/postgres_js_connection.ts";
 import { callPgq, runPgq } from "../cli/fixtures/pgq.ts";
+import { repeat } from "../support/repeat.ts";
 import {
   bytes,
   deferred,
@@ -173,9 +174,9 @@ describe.skipIf(pooled === "")("behind a pooler in transaction mode", () => {
 
     const enqueued = await callPgq(["queue", "work", "hello"], { env });
     const heard = callPgq(["listen", "--limit", "1", "--listen-dsn", testDsn()], { env });
-    const stop = setInterval(() => void queue.queries.enqueue("other", null), 50);
+    const stop = repeat(() => queue.queries.enqueue("other", null), 50);
     const { code, stdout } = await heard;
-    clearInterval(stop);
+    await stop();
     const listed = await callPgq(["ls", "--json"], { env });
     const none = await callPgq(["listen"], { env: { ...env, PGQUEUER_LISTEN_DSN: "none" } });
 
