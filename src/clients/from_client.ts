@@ -1,6 +1,7 @@
 import type { Executor, Parameter } from "../driver.ts";
 import { shown } from "../validate.ts";
 import { recognize } from "./recognize.ts";
+import { withoutItsStatement } from "./server_error.ts";
 
 /** A client that works outside transactions. Each statement is one. */
 export interface ClientExecutor extends Executor {
@@ -50,7 +51,11 @@ export function fromClient(client: object): ClientExecutor {
   return {
     inTransaction: false,
     async query<Row>(text: string, parameters: readonly Parameter[]): Promise<Row[]> {
-      return Array.from(await known.query(text, parameters)) as Row[];
+      try {
+        return Array.from(await known.query(text, parameters)) as Row[];
+      } catch (error) {
+        throw withoutItsStatement(error) ?? error;
+      }
     },
     ...(script && { script: async (text: string) => void await script(text) }),
   };

@@ -1,7 +1,7 @@
 import type { Executor, Parameter } from "../driver.ts";
 import { statements } from "../sql/generated.ts";
 import type { Client } from "./client.ts";
-import { serverErrorOf } from "./server_error.ts";
+import { serverErrorOf, withoutItsStatement } from "./server_error.ts";
 
 /**
  * Runs statements in the caller's transaction, and none outside of it.
@@ -67,7 +67,7 @@ export class JoinedTransaction implements Executor {
       return Array.from(await this.#client.query(text, parameters)) as Row[];
     } catch (error) {
       if (this.#client.hasEnded?.(error)) throw this.#isOver(error);
-      throw error;
+      throw withoutItsStatement(error) ?? error;
     }
   }
 

@@ -30,6 +30,19 @@ export function serverErrorOf(error: unknown): ServerError | undefined {
   return undefined;
 }
 
+/**
+ * An error that says what to do, where a statement was prepared on one connection and run on another, as a pooler in
+ * transaction mode does. `undefined` for any other error.
+ */
+export function withoutItsStatement(error: unknown): Error | undefined {
+  const { code, message } = serverErrorOf(error) ?? {};
+  if (code !== "26000" && code !== "42P05") return undefined;
+  return new Error(
+    `Cannot run a prepared statement as it must stay on its connection (${message}): behind a pooler in transaction mode add "pgbouncer=true" to the DSN, or make the client with { prepare: false }`,
+    { cause: error },
+  );
+}
+
 /** What a client's error is about: Drizzle and Prisma say cause, Sequelize original, TypeORM driverError. */
 function wrapped(error: Record<string, unknown>): Record<string, unknown> | undefined {
   const meta = fields(error["meta"]);

@@ -13,11 +13,11 @@ import type {
   Transactions,
 } from "../driver.ts";
 import { integerAtLeast, knownOptions, shown } from "../validate.ts";
+import { withoutItsStatement } from "../clients/server_error.ts";
 import {
   inSession,
   inTransaction,
   type PostgresJsReservedClient,
-  withoutItsStatement,
 } from "./postgres_js_connection.ts";
 import { IDLE_S, PostgresJsTransactions } from "./postgres_js_transactions.ts";
 

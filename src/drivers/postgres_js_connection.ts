@@ -13,19 +13,6 @@ export function endsSession(error: unknown): boolean {
   return isConnectionLost(error) || (error as { severity?: unknown })?.severity === "FATAL";
 }
 
-/**
- * An error that says what to do, where a statement was prepared on one connection and run on another, as a pooler in
- * transaction mode does. `undefined` for any other error.
- */
-export function withoutItsStatement(error: unknown): Error | undefined {
-  const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown };
-  if (code !== "26000" && code !== "42P05") return undefined;
-  return new Error(
-    `Cannot run a prepared statement as it must stay on its connection (${message}): behind a pooler in transaction mode add "pgbouncer=true" to the DSN, or make the client with { prepare: false }`,
-    { cause: error },
-  );
-}
-
 /** The part of a client that transactions need. */
 interface Beginner<Transaction> {
   begin(work: (transaction: Transaction) => Promise<unknown>): PromiseLike<unknown>;

@@ -11,13 +11,8 @@ import type {
   Transactions,
 } from "../driver.ts";
 import { statements } from "../sql/generated.ts";
-import {
-  end,
-  inSession,
-  inTransaction,
-  isConnectionLost,
-  withoutItsStatement,
-} from "./postgres_js_connection.ts";
+import { withoutItsStatement } from "../clients/server_error.ts";
+import { end, inSession, inTransaction, isConnectionLost } from "./postgres_js_connection.ts";
 import { IDLE_S, PostgresJsTransactions } from "./postgres_js_transactions.ts";
 import {
   type ResolvedDriverOptions,

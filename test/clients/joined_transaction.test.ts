@@ -1,5 +1,6 @@
 /** How getQueue() finds out that a transaction is open: what it asks, and what the answers come to. */
 import pg from "pg";
+import postgres from "postgres";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { getQueue, type KyselyTransaction, SchemaError } from "../../mod.ts";
 import { openTestQueue, type TestQueue } from "../support/queue.ts";
@@ -176,6 +177,20 @@ test("a transaction that has failed gives the server's own error", async () => {
   }
 
   await client.query("rollback");
+});
+
+test("a statement that a pooler has left on another connection says what to do", async () => {
+  const sql = postgres(queue.dsn, { max: 1, onnotice: () => {} });
+  const enqueue = () => sql.begin((tx) => getQueue(tx, queue.names).enqueue("one", null));
+  await enqueue();
+  // What is left of it in a session that was another client's before.
+  await sql.unsafe("deallocate all");
+
+  const error: Error = await enqueue().then(() => new Error("it ran"), (error) => error);
+  await sql.end();
+
+  expect(error.message).toContain("make the client with { prepare: false }");
+  expect(error.cause).toMatchObject({ code: "26000" });
 });
 
 test("a lost connection says nothing about the handle, and is asked again", async () => {

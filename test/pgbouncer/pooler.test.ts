@@ -19,7 +19,7 @@ import { LogStore } from "../../src/queries/log.ts";
 import { resolveSettings } from "../../src/settings.ts";
 import { Statements } from "../../src/sql/render.ts";
 import { findPgBouncer, POOL_SIZE, startPgBouncer } from "./pgbouncer.ts";
-import { withoutItsStatement } from "../../src/drivers/postgres_js_connection.ts";
+import { withoutItsStatement } from "../../src/clients/server_error.ts";
 import { callPgq, runPgq } from "../cli/fixtures/pgq.ts";
 import { repeat } from "../support/repeat.ts";
 import {
