@@ -68,6 +68,19 @@ async function end(ids: readonly number[], status = "successful"): Promise<void>
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
+/** Waits until nothing was sent for a while, and gives how often it was. A watcher that goes on and on never rests. */
+async function restingAt(looks: () => number): Promise<number> {
+  let seen = -1;
+  await until("the watcher rests", async () => {
+    const before = seen;
+    seen = looks();
+    if (seen !== before) return false;
+    await pause(300);
+    return looks() === seen;
+  });
+  return seen;
+}
+
 test("waitFor() gives how a job ended: before, while and after it looked", async () => {
   const { watcher, looks, close } = await openWatcher();
   const [before, during, after] = await enqueue(3) as [number, number, number];
@@ -139,23 +152,15 @@ test("a thousand ids are one query a look, and an idle watcher sends none", asyn
   const ids = await enqueue(1_000);
   const single = ids.slice(0, 300).map((id) => watcher.waitFor(id));
   const all = watcher.waitForAll(ids);
-  await pause(300);
-  const idle = looks();
-  await pause(300);
-  const stillIdle = looks();
+  const idle = await restingAt(looks);
 
   for (let at = 0; at < 1_000; at += 100) await end(ids.slice(at, at + 100));
   const ended = await all;
   await Promise.all(single);
 
   expect(idle).toBeLessThanOrEqual(3);
-  expect(stillIdle).toBe(idle);
   expect(ended.size).toBe(1_000);
-  expect(looks()).toBeLessThan(40);
-  await pause(200);
-  const done = looks();
-  await pause(200);
-  expect(looks()).toBe(done);
+  expect(await restingAt(looks)).toBeLessThan(40);
   await close();
 });
 
@@ -175,7 +180,7 @@ test("waitForFirst() gives the first that ended", async () => {
 });
 
 test("a held job has ended, and so has one whose rows were removed by TRUNCATE", async () => {
-  const { watcher, close } = await openWatcher({ pollInterval: 50 });
+  const { watcher, looks, close } = await openWatcher({ pollInterval: 50 });
   const [id] = await enqueue(1) as [number];
   const pgq = await queue.worker();
   pgq.entrypoint("work", { onFailure: "hold" }, () => Promise.reject(new Error("no")));
@@ -183,7 +188,9 @@ test("a held job has ended, and so has one whose rows were removed by TRUNCATE",
   await pgq.run({ mode: "drain" });
   const [other] = await enqueue(1) as [number];
   const truncated = watcher.waitFor(other);
-  await pause(100);
+  // One may have been under way before the wait began.
+  const before = looks();
+  await until("it has looked for it", () => looks() > before + 1);
   await queue.sql`truncate ${queue.sql(queue.table)}`;
 
   expect([await waiting, await truncated]).toEqual(["failed", "deleted"]);
@@ -302,10 +309,7 @@ test("a signal and a time-out end the wait and leave nothing behind", async () =
   await expect(late).rejects.toThrow(WaitTimeoutError);
   await expect(late).rejects.toThrow(`Cannot wait longer than 150 ms: job ${id} had not ended`);
   await expect(watcher.waitFor(id, { signal: controller.signal })).rejects.toThrow("enough");
-  await pause(150);
-  const done = looks();
-  await pause(150);
-  expect(looks()).toBe(done);
+  await restingAt(looks);
   await expect(watcher.waitFor(id, { timeout: 0 })).rejects.toThrow(RangeError);
   await close();
 });
