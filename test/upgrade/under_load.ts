@@ -213,11 +213,12 @@ class Watch {
   async waits(isOver: () => boolean): Promise<void> {
     let before = new Set<string>();
     while (!isOver()) {
+      // The lock of NOTIFY is one for all databases: a commit of another test may hold it.
       const rows = await this.#sql`
         select waiter.pid, waiter.query_start::text as since, left(blocker.query, ${SHOWN}) as query
         from pg_stat_activity as waiter
         cross join lateral unnest(pg_blocking_pids(waiter.pid)) as other(pid)
-        join pg_stat_activity as blocker on blocker.pid = other.pid
+        join pg_stat_activity as blocker on blocker.pid = other.pid and blocker.datname = waiter.datname
         where waiter.application_name = ${LOAD} and blocker.application_name <> ${LOAD}`;
       const now = new Set<string>();
       for (const { pid, since, query } of rows) {
