@@ -141,13 +141,14 @@ const hot: [StatementName, string, () => string][] = [
   ],
   [
     "take_over",
-    "int4, uuid, text, text, text, text, text",
-    () => `${LIMIT}, '${randomUUID()}', '{}', '{work,other}', '{0,0}', '{f,f}', '{5,5}'`,
+    "int4, uuid, text, text, text, text, text, float8",
+    () => `${LIMIT}, '${randomUUID()}', '{}', '{work,other}', '{0,0}', '{f,f}', '{5,5}', 1e12`,
   ],
   [
     "look_ahead",
-    "text, text, text, text, text, text",
-    () => `null, '{work,other}', '{0,0}', '{Infinity,Infinity}', '{f,f}', '{30000,30000}'`,
+    "text, text, text, text, text, text, float8, text, text, text, text",
+    () =>
+      `null, '{work,other}', '{0,0}', '{Infinity,Infinity}', '{f,f}', '{30000,30000}', 1e12, ${whole}`,
   ],
   ["heartbeat", "text, uuid", () => `${ids()}, '${me}'`],
   ["keep_leases", "uuid", () => `'${me}'`],

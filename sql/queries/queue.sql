@@ -146,7 +146,7 @@ LEFT JOIN stored AS raised ON raised.dedupe_key = input.dedupe_key;
 --   $4 text   entrypoint of each range, text[]; the ranges of one do not overlap
 --   $5 text   lowest priority of each range, int4[]
 --   $6 text   highest priority of each range, int4[]
---   $7 text   id after which each range begins, bigint[]
+--   $7 text   id after which each range of one priority begins, bigint[]; those of several are whole
 WITH range AS (
     SELECT * FROM unnest(
         (SELECT $4::text::text[]), (SELECT $5::text::int4[]), (SELECT $6::text::int4[]), (SELECT $7::text::bigint[])
@@ -161,11 +161,21 @@ WITH range AS (
             SELECT job.priority, job.id
             FROM (SELECT * FROM range WHERE range.entrypoint = wanted.entrypoint ORDER BY highest DESC) AS range
             CROSS JOIN LATERAL (
-                SELECT priority, id FROM {queue_table}
-                WHERE entrypoint COLLATE "C" = range.entrypoint AND status = 'queued' AND execute_after <= created
-                    AND priority >= range.lowest AND priority <= range.highest AND id > range.after
-                ORDER BY priority DESC, id
-                LIMIT (SELECT $1::int4)
+                SELECT * FROM (
+                    SELECT priority, id FROM {queue_table}
+                    WHERE entrypoint COLLATE "C" = range.entrypoint AND status = 'queued' AND execute_after <= created
+                        AND range.lowest = range.highest AND priority = range.lowest AND id > range.after
+                    ORDER BY priority DESC, id
+                    LIMIT (SELECT $1::int4)
+                ) AS level
+                UNION ALL
+                SELECT * FROM (
+                    SELECT priority, id FROM {queue_table}
+                    WHERE entrypoint COLLATE "C" = range.entrypoint AND status = 'queued' AND execute_after <= created
+                        AND range.lowest < range.highest AND priority >= range.lowest AND priority <= range.highest
+                    ORDER BY priority DESC, id
+                    LIMIT (SELECT $1::int4)
+                ) AS levels
             ) AS job
             LIMIT (SELECT $1::int4)
         ) AS job
@@ -181,12 +191,24 @@ WITH range AS (
         SELECT job.place, job.id, job.priority
         FROM (SELECT * FROM range WHERE range.entrypoint = wanted.entrypoint ORDER BY highest DESC) AS range
         CROSS JOIN LATERAL (
-            SELECT ctid AS place, id, priority FROM {queue_table}
-            WHERE entrypoint COLLATE "C" = range.entrypoint AND status = 'queued' AND execute_after <= created
-                AND priority >= range.lowest AND priority <= range.highest AND id > range.after
-            ORDER BY priority DESC, id
-            LIMIT (SELECT $1::int4)
-            FOR UPDATE SKIP LOCKED
+            -- By itself, as only behind an equality the index is entered at an id.
+            SELECT * FROM (
+                SELECT ctid AS place, id, priority FROM {queue_table}
+                WHERE entrypoint COLLATE "C" = range.entrypoint AND status = 'queued' AND execute_after <= created
+                    AND range.lowest = range.highest AND priority = range.lowest AND id > range.after
+                ORDER BY priority DESC, id
+                LIMIT (SELECT $1::int4)
+                FOR UPDATE SKIP LOCKED
+            ) AS level
+            UNION ALL
+            SELECT * FROM (
+                SELECT ctid AS place, id, priority FROM {queue_table}
+                WHERE entrypoint COLLATE "C" = range.entrypoint AND status = 'queued' AND execute_after <= created
+                    AND range.lowest < range.highest AND priority >= range.lowest AND priority <= range.highest
+                ORDER BY priority DESC, id
+                LIMIT (SELECT $1::int4)
+                FOR UPDATE SKIP LOCKED
+            ) AS levels
         ) AS job
         -- Ranges are read one after another, and the lower ones only as far as they are needed.
         LIMIT CASE WHEN (SELECT cardinality($2::text::text[]) > 1) THEN coalesce(share.jobs, 0) ELSE (SELECT $1::int4) END
@@ -258,6 +280,10 @@ FROM {claim_function}(
 --   $5 text   age in milliseconds at which a heartbeat of each is too old, float8[]
 --   $6 text   whether each has a limit, boolean[]
 --   $7 text   take-overs in a row after which a job of each is held, int4[]
+--   $8 float8   age in milliseconds up to which heartbeats are looked at: older ones have been dealt with
+--
+-- Entries of jobs that have ended stand in front of those of jobs that run, and stay there while any session holds an old
+-- snapshot. To begin behind them spares a walk over all of them.
 WITH asked AS (
     SELECT * FROM unnest(
         (SELECT $4::text::text[]), (SELECT $5::text::float8[]), (SELECT $6::text::boolean[]), (SELECT $7::text::int4[])
@@ -275,6 +301,7 @@ WITH asked AS (
     WHERE job.status = 'picked'
         AND job.heartbeat < now() - (SELECT min(timeout) FROM asked) * interval '1 millisecond'
         AND job.heartbeat < now() - asked.timeout * interval '1 millisecond'
+        AND job.heartbeat >= now() - (SELECT $8::float8) * interval '1 millisecond'
         AND job.id <> ALL ((SELECT $3::text::bigint[])::bigint[])
     ORDER BY job.heartbeat
     LIMIT (SELECT $1::int4)
@@ -308,8 +335,10 @@ WITH asked AS (
 )
 SELECT id, priority, entrypoint, dedupe_key AS dedupe, encode(payload, 'base64') AS payload, headers, attempts, slot,
     date_part('epoch', created) * 1000000 AS created, date_part('epoch', execute_after) * 1000000 AS due,
-    (SELECT (date_part('epoch', now()) * 1000000)::bigint) AS lease, cancel_requested AS canceled
-FROM claimed ORDER BY priority DESC, id;
+    (SELECT (date_part('epoch', now()) * 1000000)::bigint) AS lease, cancel_requested AS canceled,
+    (SELECT count(*) FROM stale)::int4 AS dealt
+-- At least one row, without a job.
+FROM (SELECT) AS one LEFT JOIN claimed ON true ORDER BY priority DESC, id;
 
 -- name: look_ahead
 -- Says what a worker without work waits for: whether a job may start now, and in how many milliseconds the next deferred
@@ -321,11 +350,21 @@ FROM claimed ORDER BY priority DESC, id;
 --   $4 text   most starts a second of each in the fleet, float8[]; infinity: no limit
 --   $5 text   whether its jobs without a dedupe key run one after another, boolean[]
 --   $6 text   age in milliseconds at which a heartbeat of each is too old, float8[]
+--   $7 float8   age in milliseconds up to which heartbeats are looked at, as in take_over: there are no older ones
+--   $8 text   entrypoint of each range of ready jobs to look at, text[]; as in dequeue
+--   $9 text   lowest priority of each range, int4[]
+--   $10 text   highest priority of each range, int4[]
+--   $11 text   id after which each range begins, bigint[]
 WITH asked AS (
     SELECT * FROM unnest(
         (SELECT $2::text::text[]), (SELECT $3::text::int4[]), (SELECT $4::text::float8[]), (SELECT $5::text::boolean[]),
         (SELECT $6::text::float8[])
     ) AS asked(entrypoint, concurrency, rate, serialized, timeout)
+), range AS (
+    SELECT * FROM unnest(
+        (SELECT $8::text::text[]), (SELECT $9::text::int4[]), (SELECT $10::text::int4[]), (SELECT $11::text::bigint[])
+    )
+        AS range(entrypoint, lowest, highest, after)
 ), gate AS (
     SELECT asked.*,
         asked.serialized AND EXISTS (
@@ -365,13 +404,26 @@ WITH asked AS (
                 LIMIT 1
             ) AS first
         ) ELSE EXISTS (
-            SELECT 1 FROM (
-                SELECT id FROM {queue_table} AS job
-                WHERE job.entrypoint COLLATE "C" = gate.entrypoint AND job.status = 'queued'
-                    AND job.execute_after <= job.created
-                ORDER BY job.priority DESC, job.id
-                LIMIT 1
+            SELECT 1 FROM range CROSS JOIN LATERAL (
+                SELECT * FROM (
+                    SELECT id FROM {queue_table} AS job
+                    WHERE job.entrypoint COLLATE "C" = range.entrypoint AND job.status = 'queued'
+                        AND job.execute_after <= job.created
+                        AND range.lowest = range.highest AND job.priority = range.lowest AND job.id > range.after
+                    ORDER BY job.priority DESC, job.id
+                    LIMIT 1
+                ) AS level
+                UNION ALL
+                SELECT * FROM (
+                    SELECT id FROM {queue_table} AS job
+                    WHERE job.entrypoint COLLATE "C" = range.entrypoint AND job.status = 'queued'
+                        AND job.execute_after <= job.created AND range.lowest < range.highest
+                        AND job.priority >= range.lowest AND job.priority <= range.highest
+                    ORDER BY job.priority DESC, job.id
+                    LIMIT 1
+                ) AS levels
             ) AS first
+            WHERE range.entrypoint = gate.entrypoint
         ) END AS ready,
         CASE WHEN gate.keyless_runs THEN (
             SELECT extract(epoch FROM job.execute_after - clock_timestamp()) * 1000 FROM {queue_table} AS job
@@ -390,6 +442,7 @@ WITH asked AS (
             SELECT extract(epoch FROM job.heartbeat - clock_timestamp()) * 1000 + gate.timeout
             FROM {queue_table} AS job
             WHERE job.status = 'picked' AND job.entrypoint = gate.entrypoint AND gate.timeout > 0
+                AND job.heartbeat >= now() - (SELECT $7::float8) * interval '1 millisecond'
             ORDER BY job.heartbeat
             LIMIT 1
         ) AS stale

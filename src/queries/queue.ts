@@ -1,3 +1,4 @@
+import { type ClaimRange, encodeRanges, wholeRange } from "./claim_range.ts";
 import type { Executor, Parameter } from "../driver.ts";
 import type { JobId } from "../job.ts";
 import type { CheckedJob, OnConflict } from "../new_job.ts";
@@ -48,23 +49,17 @@ export interface Outlook {
   readonly staleMs: number;
 }
 
-/** Part of the ready jobs of one entrypoint: contiguous in the index, if `lowest` is `highest` or `after` is 0. */
-export interface ClaimRange {
-  readonly entrypoint: string;
-  readonly lowest: number;
-  readonly highest: number;
-  /** Only jobs with a higher id. */
-  readonly after: JobId;
+/** What became of jobs whose lease had run out. */
+export interface TakenOver {
+  readonly claimed: ClaimedJob[];
+  /** Claimed, too, but somebody wants them stopped. */
+  readonly canceled: ClaimedJob[];
+  /** Whether no others have run out. */
+  readonly all: boolean;
 }
 
-/** Bounds of a priority. */
-export const LOWEST_PRIORITY: number = -(2 ** 31);
-export const HIGHEST_PRIORITY: number = 2 ** 31 - 1;
-
-/** All ready jobs of an entrypoint. */
-export function wholeRange(entrypoint: string): ClaimRange {
-  return { entrypoint, lowest: LOWEST_PRIORITY, highest: HIGHEST_PRIORITY, after: 0 };
-}
+/** Older than any heartbeat. */
+export const ANY_AGE_MS = 1e12;
 
 /** A job whose lease is still held. */
 export interface Lease {
@@ -123,10 +118,7 @@ export class QueueStore {
       limit,
       textArray(entrypoints),
       queueManagerId,
-      textArray(ranges.map((range) => range.entrypoint)),
-      numberArray(ranges.map((range) => range.lowest)),
-      numberArray(ranges.map((range) => range.highest)),
-      numberArray(ranges.map((range) => range.after)),
+      ...encodeRanges(ranges),
     ]);
     return rows.map((row) => decodeClaimed(row, queueManagerId));
   }
@@ -148,17 +140,18 @@ export class QueueStore {
   }
 
   /**
-   * Deals with up to `limit` jobs whose lease has run out, except those in `running`. Gives the jobs that it claimed, and
-   * apart from them those that somebody wants stopped.
+   * Deals with up to `limit` jobs whose lease has run out, except those in `running`, and those whose heartbeat is older than
+   * `oldestMs`.
    */
   async takeOver(
     limit: number,
     gates: readonly Gate[],
     queueManagerId: string,
     running: readonly JobId[],
-  ): Promise<{ claimed: ClaimedJob[]; canceled: ClaimedJob[] }> {
+    oldestMs: number = ANY_AGE_MS,
+  ): Promise<TakenOver> {
     const leased = gates.filter((gate) => gate.leaseMs > 0);
-    const rows = await this.#query<ClaimedRow & { canceled: boolean }>("take_over", [
+    const rows = await this.#query<ClaimedRow & { canceled: boolean; dealt: number }>("take_over", [
       limit,
       queueManagerId,
       numberArray(running),
@@ -166,16 +159,26 @@ export class QueueStore {
       numberArray(leased.map((gate) => gate.leaseMs)),
       textArray(leased.map((gate) => String(isLimited(gate)))),
       numberArray(leased.map((gate) => gate.maxTakeOvers)),
+      oldestMs,
     ]);
+    // One row more says how many there were.
     const jobsOf = (canceled: boolean): ClaimedJob[] =>
       rows.filter((row) => row.canceled === canceled).map((row) =>
         decodeClaimed(row, queueManagerId)
       );
-    return { claimed: jobsOf(false), canceled: jobsOf(true) };
+    return { claimed: jobsOf(false), canceled: jobsOf(true), all: rows[0]!.dealt < limit };
   }
 
-  /** Says what a worker without work waits for. Sends `event` to every listener, if there is one. */
-  async lookAhead(gates: readonly Gate[], event: string | null): Promise<Outlook> {
+  /**
+   * Says what a worker without work waits for, of ready jobs without limits only those in `ranges`, of leases only those
+   * whose heartbeat is not older than `oldestMs`. Sends `event` to every listener, if there is one.
+   */
+  async lookAhead(
+    gates: readonly Gate[],
+    event: string | null,
+    ranges: readonly ClaimRange[] = gates.map(({ entrypoint }) => wholeRange(entrypoint)),
+    oldestMs: number = ANY_AGE_MS,
+  ): Promise<Outlook> {
     const [row] = await this.#query<{
       ready: boolean;
       blocked: boolean;
@@ -186,6 +189,8 @@ export class QueueStore {
       event,
       ...encodeGates(gates),
       numberArray(gates.map((gate) => gate.leaseMs)),
+      oldestMs,
+      ...encodeRanges(ranges),
     ]);
     const { ready, blocked, due, token, stale } = row!;
     return {

@@ -1648,11 +1648,21 @@ LEFT JOIN stored AS raised ON raised.dedupe_key = input.dedupe_key`,
             SELECT job.priority, job.id
             FROM (SELECT * FROM range WHERE range.entrypoint = wanted.entrypoint ORDER BY highest DESC) AS range
             CROSS JOIN LATERAL (
-                SELECT priority, id FROM {queue_table}
-                WHERE entrypoint COLLATE "C" = range.entrypoint AND status = 'queued' AND execute_after <= created
-                    AND priority >= range.lowest AND priority <= range.highest AND id > range.after
-                ORDER BY priority DESC, id
-                LIMIT (SELECT $1::int4)
+                SELECT * FROM (
+                    SELECT priority, id FROM {queue_table}
+                    WHERE entrypoint COLLATE "C" = range.entrypoint AND status = 'queued' AND execute_after <= created
+                        AND range.lowest = range.highest AND priority = range.lowest AND id > range.after
+                    ORDER BY priority DESC, id
+                    LIMIT (SELECT $1::int4)
+                ) AS level
+                UNION ALL
+                SELECT * FROM (
+                    SELECT priority, id FROM {queue_table}
+                    WHERE entrypoint COLLATE "C" = range.entrypoint AND status = 'queued' AND execute_after <= created
+                        AND range.lowest < range.highest AND priority >= range.lowest AND priority <= range.highest
+                    ORDER BY priority DESC, id
+                    LIMIT (SELECT $1::int4)
+                ) AS levels
             ) AS job
             LIMIT (SELECT $1::int4)
         ) AS job
@@ -1668,12 +1678,24 @@ LEFT JOIN stored AS raised ON raised.dedupe_key = input.dedupe_key`,
         SELECT job.place, job.id, job.priority
         FROM (SELECT * FROM range WHERE range.entrypoint = wanted.entrypoint ORDER BY highest DESC) AS range
         CROSS JOIN LATERAL (
-            SELECT ctid AS place, id, priority FROM {queue_table}
-            WHERE entrypoint COLLATE "C" = range.entrypoint AND status = 'queued' AND execute_after <= created
-                AND priority >= range.lowest AND priority <= range.highest AND id > range.after
-            ORDER BY priority DESC, id
-            LIMIT (SELECT $1::int4)
-            FOR UPDATE SKIP LOCKED
+            -- By itself, as only behind an equality the index is entered at an id.
+            SELECT * FROM (
+                SELECT ctid AS place, id, priority FROM {queue_table}
+                WHERE entrypoint COLLATE "C" = range.entrypoint AND status = 'queued' AND execute_after <= created
+                    AND range.lowest = range.highest AND priority = range.lowest AND id > range.after
+                ORDER BY priority DESC, id
+                LIMIT (SELECT $1::int4)
+                FOR UPDATE SKIP LOCKED
+            ) AS level
+            UNION ALL
+            SELECT * FROM (
+                SELECT ctid AS place, id, priority FROM {queue_table}
+                WHERE entrypoint COLLATE "C" = range.entrypoint AND status = 'queued' AND execute_after <= created
+                    AND range.lowest < range.highest AND priority >= range.lowest AND priority <= range.highest
+                ORDER BY priority DESC, id
+                LIMIT (SELECT $1::int4)
+                FOR UPDATE SKIP LOCKED
+            ) AS levels
         ) AS job
         -- Ranges are read one after another, and the lower ones only as far as they are needed.
         LIMIT CASE WHEN (SELECT cardinality($2::text::text[]) > 1) THEN coalesce(share.jobs, 0) ELSE (SELECT $1::int4) END
@@ -1740,6 +1762,7 @@ FROM {claim_function}(
     WHERE job.status = 'picked'
         AND job.heartbeat < now() - (SELECT min(timeout) FROM asked) * interval '1 millisecond'
         AND job.heartbeat < now() - asked.timeout * interval '1 millisecond'
+        AND job.heartbeat >= now() - (SELECT $8::float8) * interval '1 millisecond'
         AND job.id <> ALL ((SELECT $3::text::bigint[])::bigint[])
     ORDER BY job.heartbeat
     LIMIT (SELECT $1::int4)
@@ -1773,13 +1796,20 @@ FROM {claim_function}(
 )
 SELECT id, priority, entrypoint, dedupe_key AS dedupe, encode(payload, 'base64') AS payload, headers, attempts, slot,
     date_part('epoch', created) * 1000000 AS created, date_part('epoch', execute_after) * 1000000 AS due,
-    (SELECT (date_part('epoch', now()) * 1000000)::bigint) AS lease, cancel_requested AS canceled
-FROM claimed ORDER BY priority DESC, id`,
+    (SELECT (date_part('epoch', now()) * 1000000)::bigint) AS lease, cancel_requested AS canceled,
+    (SELECT count(*) FROM stale)::int4 AS dealt
+-- At least one row, without a job.
+FROM (SELECT) AS one LEFT JOIN claimed ON true ORDER BY priority DESC, id`,
   look_ahead: `WITH asked AS (
     SELECT * FROM unnest(
         (SELECT $2::text::text[]), (SELECT $3::text::int4[]), (SELECT $4::text::float8[]), (SELECT $5::text::boolean[]),
         (SELECT $6::text::float8[])
     ) AS asked(entrypoint, concurrency, rate, serialized, timeout)
+), range AS (
+    SELECT * FROM unnest(
+        (SELECT $8::text::text[]), (SELECT $9::text::int4[]), (SELECT $10::text::int4[]), (SELECT $11::text::bigint[])
+    )
+        AS range(entrypoint, lowest, highest, after)
 ), gate AS (
     SELECT asked.*,
         asked.serialized AND EXISTS (
@@ -1819,13 +1849,26 @@ FROM claimed ORDER BY priority DESC, id`,
                 LIMIT 1
             ) AS first
         ) ELSE EXISTS (
-            SELECT 1 FROM (
-                SELECT id FROM {queue_table} AS job
-                WHERE job.entrypoint COLLATE "C" = gate.entrypoint AND job.status = 'queued'
-                    AND job.execute_after <= job.created
-                ORDER BY job.priority DESC, job.id
-                LIMIT 1
+            SELECT 1 FROM range CROSS JOIN LATERAL (
+                SELECT * FROM (
+                    SELECT id FROM {queue_table} AS job
+                    WHERE job.entrypoint COLLATE "C" = range.entrypoint AND job.status = 'queued'
+                        AND job.execute_after <= job.created
+                        AND range.lowest = range.highest AND job.priority = range.lowest AND job.id > range.after
+                    ORDER BY job.priority DESC, job.id
+                    LIMIT 1
+                ) AS level
+                UNION ALL
+                SELECT * FROM (
+                    SELECT id FROM {queue_table} AS job
+                    WHERE job.entrypoint COLLATE "C" = range.entrypoint AND job.status = 'queued'
+                        AND job.execute_after <= job.created AND range.lowest < range.highest
+                        AND job.priority >= range.lowest AND job.priority <= range.highest
+                    ORDER BY job.priority DESC, job.id
+                    LIMIT 1
+                ) AS levels
             ) AS first
+            WHERE range.entrypoint = gate.entrypoint
         ) END AS ready,
         CASE WHEN gate.keyless_runs THEN (
             SELECT extract(epoch FROM job.execute_after - clock_timestamp()) * 1000 FROM {queue_table} AS job
@@ -1844,6 +1887,7 @@ FROM claimed ORDER BY priority DESC, id`,
             SELECT extract(epoch FROM job.heartbeat - clock_timestamp()) * 1000 + gate.timeout
             FROM {queue_table} AS job
             WHERE job.status = 'picked' AND job.entrypoint = gate.entrypoint AND gate.timeout > 0
+                AND job.heartbeat >= now() - (SELECT $7::float8) * interval '1 millisecond'
             ORDER BY job.heartbeat
             LIMIT 1
         ) AS stale

@@ -2,14 +2,20 @@ import type { JobId } from "../job.ts";
 import type { Logger } from "../logger.ts";
 import { sqlState } from "../queries/database_error.ts";
 import type { ClaimedJob } from "../queries/job_row.ts";
-import { type Gate, isLimited, type QueueStore } from "../queries/queue.ts";
+import type { ClaimRange } from "../queries/claim_range.ts";
+import { type Gate, isLimited, type Outlook, type QueueStore } from "../queries/queue.ts";
 import type { Room } from "./attempts.ts";
 import { ClaimCursor } from "./claim_cursor.ts";
+import { LeaseCursor } from "./lease_cursor.ts";
+import { Ration } from "./ration.ts";
 import type { Claim } from "./heartbeat.ts";
 import { momentNow } from "./moment.ts";
 
 /** While a backlog keeps a worker busy it looks for leases that have run out this often. Bounds G9's second. */
 const TAKE_OVER_INTERVAL_MS = 500;
+
+/** Looks at all that is ready may take one part in so many of a worker's time, if they take long. */
+const FRONT_PARTS = 20;
 
 /** Jobs of dead workers. */
 export interface TakeOver extends Claim {
@@ -23,6 +29,8 @@ export interface ClaimerParts {
   readonly gates: readonly Gate[];
   readonly queue: QueueStore;
   readonly logger: Logger;
+  /** Whether every look sees all, whatever it costs: a drain ends when nothing is ready. */
+  readonly thorough?: boolean;
 }
 
 /** Chooses the statements that bring jobs to this worker. */
@@ -33,8 +41,14 @@ export class Claimer {
   readonly limited: boolean;
   readonly #leased: boolean;
   readonly #cursor: ClaimCursor;
+  readonly #fronts = new Ration(FRONT_PARTS);
+  readonly #leases: LeaseCursor;
   /** When to look for leases that have run out, on the monotonic clock. */
   #takeOverAt = 0;
+  /** Whether the worker has been idle since the last claim. */
+  #idle = true;
+  /** Whether the last claim left nothing that was ready. */
+  #sawAll = false;
 
   constructor(parts: ClaimerParts) {
     this.#parts = parts;
@@ -42,6 +56,7 @@ export class Claimer {
     this.limited = parts.gates.some(isLimited);
     this.#leased = parts.gates.some((gate) => gate.leaseMs > 0);
     this.#cursor = new ClaimCursor(this.#names);
+    this.#leases = new LeaseCursor(parts.gates, parts.thorough ?? false);
   }
 
   /** Claims ready jobs. Fewer than asked for are all that there are. */
@@ -49,7 +64,7 @@ export class Claimer {
     const claimedAt = momentNow();
     const jobs = this.limited
       ? await this.#claimLimited(limit, startable)
-      : await this.#claimBehindCursor(limit);
+      : await this.#claimBehindCursor(limit, startable > 0);
     return { jobs, claimedAt };
   }
 
@@ -61,40 +76,74 @@ export class Claimer {
     }
     this.#takeOverAt = claimedAt.monotonic + TAKE_OVER_INTERVAL_MS;
     const { queue, gates, queueManagerId, logger } = this.#parts;
-    const { claimed, canceled } = await queue.takeOver(limit, gates, queueManagerId, running());
+    const { claimed, canceled } = await this.#leases.takeOver((age) =>
+      queue.takeOver(limit, gates, queueManagerId, running(), age)
+    );
     for (const job of claimed) {
       logger.warn(`Took over job ${job.id} of ${job.entrypoint}: its worker went silent`);
     }
     return { jobs: claimed, canceled, claimedAt };
   }
 
-  /** The worker was idle: the next claim looks at all that is ready. */
-  lookFromFront(): void {
-    this.#cursor.reset();
+  /** Says what the worker waits for. The next claim then looks at all that is ready, or at what may have come meanwhile. */
+  async lookAhead(event: string | null): Promise<Outlook> {
+    this.#idle = true;
+    const { queue, gates } = this.#parts;
+    const all = this.limited || this.#mayLookFromFront;
+    const ranges = all ? this.#cursor.front() : this.#cursor.lately();
+    const outlook = await this.#leases.lookAhead((age) =>
+      queue.lookAhead(gates, event, ranges, age)
+    );
+    this.#takeOverAt = Math.min(this.#takeOverAt, performance.now() + outlook.staleMs);
+    this.#sawAll ||= all && !outlook.ready;
+    return outlook;
   }
 
-  /** Says when the next lease runs out. */
-  expectTakeOver(staleMs: number): void {
-    this.#takeOverAt = Math.min(this.#takeOverAt, performance.now() + staleMs);
+  /** Milliseconds until the worker is to look at what it has spared; `Infinity` if it has seen all. */
+  get sparedMs(): number {
+    return Math.min(
+      this.limited || this.#sawAll ? Infinity : this.#fronts.dueMs,
+      this.#leases.sparedMs,
+    );
   }
 
-  async #claimBehindCursor(limit: number): Promise<ClaimedJob[]> {
-    const { ranges, front } = this.#cursor.ranges();
-    const jobs = await this.#dequeue(limit, ranges);
-    if (jobs.length === limit || front) return jobs;
+  async #claimBehindCursor(limit: number, toTheEnd: boolean): Promise<ClaimedJob[]> {
+    const idle = this.#idle;
+    this.#idle = false;
+    if (this.#mayLookFromFront && (idle || this.#cursor.wantsFront)) {
+      return await this.#claimFromFront(limit);
+    }
+    const jobs = idle ? [] : await this.#dequeue(limit, this.#cursor.behind());
+    // Where all handlers run, those behind the cursor are enough to go on with.
+    if (jobs.length === limit || !toTheEnd) return jobs;
     // What stands before the cursor is seen before the worker waits.
-    this.#cursor.reset();
-    return [...jobs, ...await this.#dequeue(limit - jobs.length, this.#cursor.ranges().ranges)];
+    const rest = this.#mayLookFromFront
+      ? this.#claimFromFront(limit - jobs.length)
+      : this.#dequeue(limit - jobs.length, this.#cursor.lately());
+    return [...jobs, ...await rest];
   }
 
-  async #dequeue(
-    limit: number,
-    ranges: ReturnType<ClaimCursor["ranges"]>["ranges"],
-  ): Promise<ClaimedJob[]> {
-    const { queue, queueManagerId } = this.#parts;
-    const jobs = await queue.dequeue(limit, this.#names, queueManagerId, ranges);
+  get #mayLookFromFront(): boolean {
+    return (this.#parts.thorough ?? false) || this.#fronts.dueMs === 0;
+  }
+
+  async #claimFromFront(limit: number): Promise<ClaimedJob[]> {
+    const jobs = await this.#fronts.spend(() => this.#send(limit, this.#cursor.front()));
+    this.#cursor.noteFront(jobs, jobs.length < limit);
+    this.#sawAll = jobs.length < limit;
+    return jobs;
+  }
+
+  async #dequeue(limit: number, ranges: readonly ClaimRange[]): Promise<ClaimedJob[]> {
+    this.#sawAll = false;
+    const jobs = await this.#send(limit, ranges);
     this.#cursor.note(jobs);
     return jobs;
+  }
+
+  #send(limit: number, ranges: readonly ClaimRange[]): Promise<ClaimedJob[]> {
+    const { queue, queueManagerId } = this.#parts;
+    return queue.dequeue(limit, this.#names, queueManagerId, ranges);
   }
 
   async #claimLimited(limit: number, startable: number): Promise<ClaimedJob[]> {

@@ -109,7 +109,8 @@ export class Heartbeat {
         : await this.#parts.renew(attempts.map((attempt) => attempt.job.id));
       this.#goodAt = sentAt;
       if (attempts.length === 0) this.#kept.rest();
-      else this.#kept.renewed();
+      // Also without any: quick jobs may be held at each look of the thread, and at none of these moments.
+      this.#kept.renewed();
       const kept = new Map(leases.map(({ jobId, canceled }) => [jobId, canceled]));
       for (const attempt of attempts) {
         const canceled = kept.get(attempt.job.id);

@@ -61,7 +61,8 @@ export class QueueManager {
     const { options, queue, queueManagerId, logger } = parts;
     this.#parts = parts;
     this.#gates = gatesOf(parts.entrypoints, options.heartbeatTimeoutMs);
-    this.#claimer = new Claimer({ queueManagerId, gates: this.#gates, queue, logger });
+    const thorough = options.mode === "drain";
+    this.#claimer = new Claimer({ queueManagerId, gates: this.#gates, queue, logger, thorough });
     this.#attempts = new Attempts({ ...options, ...parts });
     const leases = this.#gates.map((gate) => gate.leaseMs).filter((ms) => ms > 0);
     this.#longestLeaseMs = Math.max(0, ...leases);
@@ -157,24 +158,20 @@ export class QueueManager {
 
   /** Waits until there may be work. Says whether a drain is done instead. */
   async #idle(claimed: boolean): Promise<"look" | "drained"> {
-    const { queue, listener, options } = this.#parts;
+    const { listener, options } = this.#parts;
     const drain = options.mode === "drain";
     // The first also tells the others that this worker is there.
     let healthCheck = this.#seen ? null : listener.healthCheck();
     this.#seen = true;
     let tell = claimed;
-    this.#claimer.lookFromFront();
     while (!this.#stopping) {
       // Already now: a seat that frees between the look and its answer would not be heard of.
       listener.heedEnds(this.#claimer.limited);
       // Likewise: what is put back between the look and its answer is not in it.
       const settled = this.#attempts.size === 0;
-      const { ready, blocked, dueMs, tokenMs, staleMs } = await queue.lookAhead(
-        this.#gates,
-        healthCheck,
-      );
-      this.#claimer.expectTakeOver(staleMs);
-      const startMs = ready ? 0 : Math.min(dueMs, tokenMs);
+      const outlook = await this.#claimer.lookAhead(healthCheck);
+      const { ready, blocked, dueMs, tokenMs, staleMs } = outlook;
+      const startMs = ready ? 0 : Math.min(dueMs, tokenMs, this.#claimer.sparedMs);
       const nextMs = Math.min(startMs, staleMs);
 
       if (nextMs <= 0) {

@@ -1,4 +1,5 @@
 /** The real layer behind one connection whose clock the test sets, and the only file that knows its signatures. */
+import { wholeRange } from "../../src/queries/claim_range.ts";
 import { randomBytes } from "node:crypto";
 import postgres, { type Sql } from "postgres";
 import { type Driver, fromPostgresJs, type NewJob, Queries, resolveSettings } from "../../mod.ts";
@@ -12,7 +13,6 @@ import {
   type Lease,
   type Outlook,
   QueueStore,
-  wholeRange,
 } from "../../src/queries/queue.ts";
 import { Statements } from "../../src/sql/render.ts";
 import type { Traceback } from "../../src/traceback.ts";

@@ -65,7 +65,8 @@ async function measure(
 }
 
 const GATE = ["{work}", "{0}", "{Infinity}", "{t}"];
-const lookAhead = () => measure("look_ahead", [null, ...GATE, "{30000}"]);
+const WHOLE = ["{work}", `{${-(2 ** 31)}}`, `{${2 ** 31 - 1}}`, "{0}"];
+const lookAhead = () => measure("look_ahead", [null, ...GATE, "{30000}", 1e12, ...WHOLE]);
 const claim = () => measure("claim_limited", [10, 10, me, ...GATE]);
 
 test.each(["ready", "due"] as const)(

@@ -1,11 +1,11 @@
 /** Which jobs a claim gives when it does not read from the front, and when more are due than it sorts. */
 import { randomUUID } from "node:crypto";
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { fromPostgresJs, resolveSettings } from "../../mod.ts";
 import type { ClaimedJob } from "../../src/queries/job_row.ts";
 import { QueueStore } from "../../src/queries/queue.ts";
 import { Statements } from "../../src/sql/render.ts";
-import { Claimer } from "../../src/worker/claimer.ts";
+import { Claimer, type ClaimerParts } from "../../src/worker/claimer.ts";
 import { silentLogger } from "../../src/logger.ts";
 import { openTestQueue, type TestQueue } from "../support/queue.ts";
 
@@ -18,7 +18,7 @@ beforeAll(async () => {
 afterEach(() => queue.clear());
 afterAll(() => queue?.close());
 
-function claimer(...names: string[]): Claimer {
+function claimer(names: readonly string[], parts: Partial<ClaimerParts> = {}): Claimer {
   return new Claimer({
     queueManagerId: randomUUID(),
     queue: store,
@@ -31,6 +31,7 @@ function claimer(...names: string[]): Claimer {
       leaseMs: 30_000,
       maxTakeOvers: 5,
     })),
+    ...parts,
   });
 }
 
@@ -41,7 +42,7 @@ async function claim(from: Claimer, limit: number): Promise<ClaimedJob[]> {
 test("behind the cursor a claim still sees every new priority, above, between and below", async () => {
   await queue.queries.enqueue("work", Array(40).fill(null), { priority: 10 });
   await queue.queries.enqueue("work", Array(40).fill(null), { priority: 20 });
-  const worker = claimer("work", "other");
+  const worker = claimer(["work", "other"]);
   expect((await claim(worker, 50)).map((job) => job.priority)).toEqual([
     ...Array(40).fill(20),
     ...Array(10).fill(10),
@@ -64,13 +65,13 @@ test("a large claim gives the first jobs in their order and each once", async ()
   });
   const byPriority = [2, 1, 0].flatMap((level) => ids.filter((_, n) => priorities[n] === level));
 
-  const jobs = await claim(claimer("work"), 1_000);
+  const jobs = await claim(claimer(["work"]), 1_000);
 
   expect(jobs.map((job) => job.id)).toEqual(byPriority.slice(0, 1_000));
 });
 
 test("a job with a low id that is committed late is found before the worker waits", async () => {
-  const worker = claimer("work");
+  const worker = claimer(["work"]);
   let late = 0;
   await queue.sql.begin(async (rival) => {
     const [row] = await rival<{ id: string }[]>`
@@ -90,7 +91,7 @@ test("a job with a low id that is committed late is found before the worker wait
 
 test("a job that is put back before the cursor is found before the worker waits", async () => {
   await queue.queries.enqueue("work", Array(20).fill(null));
-  const worker = claimer("work");
+  const worker = claimer(["work"]);
   const [first] = await claim(worker, 10);
   await store.release([first!], first!.queueManagerId!);
 
@@ -105,7 +106,7 @@ test("several busy entrypoints share a claim by priority and id, and no more row
     priority: names.map((_, n) => n % 2),
   });
 
-  const [one, other] = [claimer("a", "b", "c"), claimer("a", "b", "c")];
+  const [one, other] = [claimer(["a", "b", "c"]), claimer(["a", "b", "c"])];
   await queue.sql.begin(async (rival) => {
     const theirs = new QueueStore(
       { query: (text, parameters) => rival.unsafe(text, [...parameters]) as never },
@@ -132,7 +133,7 @@ test("of more due jobs than one claim sorts the highest priorities come first, a
   await queue.sql`
     update ${queue.sql(queue.table)}
     set created = now() - interval '1 day', execute_after = now() - interval '1 hour' - (100 - priority) * interval '1 minute'`;
-  const worker = claimer("work");
+  const worker = claimer(["work"]);
 
   const first = await claim(worker, 60);
   expect(first.map((job) => job.priority)).toEqual([...Array(30).fill(99), ...Array(30).fill(98)]);
@@ -156,7 +157,96 @@ test("due jobs behind more priorities than a claim looks at do not wait for ever
     update ${queue.sql(queue.table)}
     set created = created - interval '1 hour', execute_after = now() - interval '1 minute' where priority = 0`;
 
-  const jobs = await claim(claimer("work"), 1_000);
+  const jobs = await claim(claimer(["work"]), 1_000);
 
   expect(jobs.length).toBe(1_000);
+});
+
+describe("while looks from the front take long", () => {
+  const SLOW_MS = 100;
+  let [ahead, fronts]: [ahead: number, fronts: number] = [0, 0];
+  /** As on a queue where they walk over all that was ever there. */
+  const slow = {
+    dequeue(...args: Parameters<QueueStore["dequeue"]>) {
+      if (args[3]!.every(({ after, lowest, highest }) => after === 0 && lowest < highest)) {
+        fronts++;
+        ahead += SLOW_MS;
+      }
+      return store.dequeue(...args);
+    },
+    lookAhead: (...args: Parameters<QueueStore["lookAhead"]>) => store.lookAhead(...args),
+  } as unknown as QueueStore;
+  beforeEach(() => {
+    [ahead, fronts] = [0, 0];
+    const clock = performance.now.bind(performance);
+    vi.spyOn(performance, "now").mockImplementation(() => clock() + ahead);
+  });
+  afterEach(() => void vi.restoreAllMocks());
+
+  /** A worker that has claimed twenty jobs, has had a pause and may not look from the front. */
+  async function aWorker(): Promise<Claimer> {
+    const worker = claimer(["work"], { queue: slow });
+    await queue.queries.enqueue("work", Array(20).fill(null));
+    expect(await claim(worker, 10)).toHaveLength(10);
+    expect(await claim(worker, 10)).toHaveLength(10);
+    for (let n = 0; n < 2; n++) {
+      ahead += 300;
+      expect(await claim(worker, 10)).toEqual([]);
+    }
+    expect(fronts).toBe(1);
+    return worker;
+  }
+
+  test("jobs that were committed late are found behind the last claims", async () => {
+    const worker = await aWorker();
+    await queue.sql.begin(async (rival) => {
+      await rival`
+        insert into ${
+        rival(queue.table)
+      } (status, entrypoint, priority) values ('queued', 'work', 0)`;
+      await queue.queries.enqueue("work", Array(5).fill(null));
+      expect(await claim(worker, 10)).toHaveLength(5);
+      expect(await worker.lookAhead(null)).toMatchObject({ ready: false });
+    });
+
+    expect(await worker.lookAhead(null)).toMatchObject({ ready: true });
+    expect(await claim(worker, 10)).toHaveLength(1);
+    expect(fronts).toBe(1);
+  });
+
+  test("those of long transactions are found by the next look from the front, and it is said when that is due", async () => {
+    const worker = await aWorker();
+    await queue.sql.begin(async (rival) => {
+      await rival`
+        insert into ${
+        rival(queue.table)
+      } (status, entrypoint, priority) values ('queued', 'work', 0)`;
+      for (let n = 0; n < 3; n++) {
+        await queue.queries.enqueue("work", null);
+        expect(await claim(worker, 10)).toHaveLength(1);
+        ahead += 300;
+      }
+    });
+    expect(await claim(worker, 10)).toEqual([]);
+    await worker.lookAhead(null);
+
+    const dueMs = worker.sparedMs;
+    expect(dueMs).toBeGreaterThan(0);
+    expect(dueMs).toBeLessThanOrEqual(20 * SLOW_MS);
+    ahead += dueMs;
+
+    expect(await claim(worker, 10)).toHaveLength(1);
+    expect(fronts).toBe(2);
+    expect(worker.sparedMs).toBe(Infinity);
+  });
+
+  test("a drain looks from the front all the same", async () => {
+    const worker = claimer(["work"], { queue: slow, thorough: true });
+    await queue.queries.enqueue("work", Array(20).fill(null));
+
+    expect(await claim(worker, 10)).toHaveLength(10);
+    expect(await claim(worker, 20)).toHaveLength(10);
+    expect(await claim(worker, 20)).toEqual([]);
+    expect(fronts).toBe(3);
+  });
 });

@@ -240,8 +240,9 @@ describe("Heartbeat", () => {
   });
 
   test.each([
-    ["tells the thread that it has renewed the leases", 1, "renewed"],
-    ["tells the thread that no job is left", 0, "rest"],
+    ["tells the thread that it has renewed the leases", 1, ["renewed"]],
+    // Quick jobs may be held whenever the thread looks, and not when the heart beats: it must hear a life sign all the same.
+    ["tells the thread that no job is left, and that it is alive", 0, ["rest", "renewed"]],
   ])("%s", async (_, jobs, said) => {
     const { attempt } = cutOff(0);
     const told: string[] = [];
@@ -259,9 +260,9 @@ describe("Heartbeat", () => {
     });
 
     heartbeat.start();
-    await until("it has told", () => told.length > 0);
+    await until("it has told", () => told.length >= said.length);
 
-    expect(told[0]).toBe(said);
+    expect(told.slice(0, said.length)).toEqual(said);
     await heartbeat.close();
     expect(told.at(-1)).toBe("rest");
   });

@@ -1,0 +1,34 @@
+/** One that takes no longer than most statements do is not worth sparing. */
+const CHEAP_MS = 5;
+
+/**
+ * Rations the looks at everything. Most often they take a moment, and each that is wanted is made. While a session holds an
+ * old snapshot open, nothing that was ever there can be removed, and they walk over all of it.
+ */
+export class Ration {
+  readonly #parts: number;
+  /** When the next may be made, on the monotonic clock. */
+  #at = 0;
+
+  /** They may take one part in so many of a worker's time. */
+  constructor(parts: number) {
+    this.#parts = parts;
+  }
+
+  /** Milliseconds until the next may be made. */
+  get dueMs(): number {
+    return Math.max(0, this.#at - performance.now());
+  }
+
+  /** Makes a look, and takes note of its time. */
+  async spend<Result>(look: () => Promise<Result>): Promise<Result> {
+    const begunAt = performance.now();
+    try {
+      return await look();
+    } finally {
+      const now = performance.now();
+      const tookMs = now - begunAt;
+      this.#at = tookMs <= CHEAP_MS ? now : now + tookMs * this.#parts;
+    }
+  }
+}

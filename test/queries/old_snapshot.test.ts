@@ -1,0 +1,105 @@
+/** What statements read while a session holds an old snapshot open, and no entry of a job that has ended can be removed. */
+import { randomUUID } from "node:crypto";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { ReservedSql } from "postgres";
+import { resolveSettings } from "../../mod.ts";
+import { ANY_AGE_MS } from "../../src/queries/queue.ts";
+import { type StatementName, Statements } from "../../src/sql/render.ts";
+import { openTestQueue, type TestQueue } from "../support/queue.ts";
+
+const ENDED = 20_000;
+/** Less than it takes to walk over those. */
+const FEW_PAGES = 60;
+
+const me = randomUUID();
+let queue: TestQueue;
+let statements: Statements;
+let [holder, session]: ReservedSql[] = [];
+let [lastEnded, lastId] = [0, 0];
+beforeAll(async () => {
+  queue = await openTestQueue();
+  statements = new Statements(resolveSettings(queue.names));
+  [holder, session] = [await queue.sql.reserve(), await queue.sql.reserve()];
+  await holder!.unsafe("begin isolation level repeatable read; select 1");
+  await queue.sql`
+    insert into ${queue.sql(queue.table)} (status, entrypoint, priority)
+    select 'queued', 'work', 0 from generate_series(1, ${ENDED}::int)`;
+  // Their leases are half a minute old.
+  await queue.sql`
+    update ${queue.sql(queue.table)}
+    set status = 'picked', queue_manager_id = ${me}, heartbeat = now() - interval '30 seconds'`;
+  const [ended] = await queue.sql`select max(id)::int as last from ${queue.sql(queue.table)}`;
+  await queue.sql`delete from ${queue.sql(queue.table)}`;
+  await queue.sql`
+    insert into ${
+    queue.sql(queue.table)
+  } (status, entrypoint, priority, queue_manager_id, heartbeat)
+    values ('picked', 'work', 0, ${me}, now() - interval '2 seconds')`;
+  lastEnded = ended!["last"];
+  [lastId] = await queue.queries.enqueue("work", [null]) as [number];
+});
+afterAll(async () => {
+  await holder?.unsafe("commit");
+  holder?.release();
+  session?.release();
+  await queue?.close();
+});
+
+/** Runs a statement by its plan for any values, takes its effects back, and gives how many rows came and pages were read. */
+async function measure(
+  name: StatementName,
+  kinds: string,
+  values: string,
+): Promise<{ rows: number; pages: number }> {
+  await session!.unsafe("begin; set local plan_cache_mode = force_generic_plan");
+  try {
+    await session!.unsafe(`prepare it (${kinds}) as ${statements.get(name)}`);
+    const [row] = await session!.unsafe(
+      `explain (analyze, buffers, format json) execute it (${values})`,
+    );
+    const { Plan: plan } = row!["QUERY PLAN"][0];
+    return {
+      rows: plan["Actual Rows"],
+      pages: plan["Shared Hit Blocks"] + plan["Shared Read Blocks"],
+    };
+  } finally {
+    await session!.unsafe("rollback; deallocate it");
+  }
+}
+
+const WHOLE = `'{work}', '{${-(2 ** 31)}}', '{${2 ** 31 - 1}}', '{0}'`;
+/** Behind those that have ended, and what is above and below them. */
+const behind = (): string =>
+  `'{work,work,work}', '{1,0,${-(2 ** 31)}}', '{${2 ** 31 - 1},0,-1}', '{0,${lastEnded},0}'`;
+
+const DEQUEUE = "int4, text, uuid, text, text, text, text";
+const dequeue = (ranges: string): string => `10, '{work}', '${randomUUID()}', ${ranges}`;
+const LOOK_AHEAD = "text, text, text, text, text, text, float8, text, text, text, text";
+const lookAhead = (ageMs: number, ranges: string): string =>
+  `null, '{work}', '{0}', '{Infinity}', '{f}', '{60000}', ${ageMs}, ${ranges}`;
+const TAKE_OVER = "int4, uuid, text, text, text, text, text, float8";
+const takeOver = (ageMs: number): string =>
+  `10, '${randomUUID()}', '{}', '{work}', '{1000}', '{f}', '{5}', ${ageMs}`;
+
+test("from the front each of them walks over all that have ended", async () => {
+  for (
+    const { pages } of [
+      await measure("dequeue", DEQUEUE, dequeue(WHOLE)),
+      await measure("look_ahead", LOOK_AHEAD, lookAhead(ANY_AGE_MS, behind())),
+      await measure("look_ahead", LOOK_AHEAD, lookAhead(10_000, WHOLE)),
+      await measure("take_over", TAKE_OVER, takeOver(ANY_AGE_MS)),
+    ]
+  ) {
+    expect(pages).toBeGreaterThan(3 * FEW_PAGES);
+  }
+});
+
+test("behind them they read few pages, and find the same", async () => {
+  const claim = await measure("dequeue", DEQUEUE, dequeue(behind()));
+  const look = await measure("look_ahead", LOOK_AHEAD, lookAhead(10_000, behind()));
+  const taken = await measure("take_over", TAKE_OVER, takeOver(10_000));
+
+  expect([claim.rows, look.rows, taken.rows]).toEqual([1, 1, 1]);
+  for (const { pages } of [claim, look, taken]) expect(pages).toBeLessThan(FEW_PAGES);
+  expect(lastId).toBeGreaterThan(lastEnded);
+});
