@@ -146,7 +146,7 @@ LEFT JOIN stored AS raised ON raised.dedupe_key = input.dedupe_key;
 --   $4 text   entrypoint of each range, text[]; the ranges of one do not overlap
 --   $5 text   lowest priority of each range, int4[]
 --   $6 text   highest priority of each range, int4[]
---   $7 text   id after which each range of one priority begins, bigint[]; those of several are whole
+--   $7 text   id after which each range begins, bigint[]
 WITH range AS (
     SELECT * FROM unnest(
         (SELECT $4::text::text[]), (SELECT $5::text::int4[]), (SELECT $6::text::int4[]), (SELECT $7::text::bigint[])
@@ -161,21 +161,11 @@ WITH range AS (
             SELECT job.priority, job.id
             FROM (SELECT * FROM range WHERE range.entrypoint = wanted.entrypoint ORDER BY highest DESC) AS range
             CROSS JOIN LATERAL (
-                SELECT * FROM (
-                    SELECT priority, id FROM {queue_table}
-                    WHERE entrypoint COLLATE "C" = range.entrypoint AND status = 'queued' AND execute_after <= created
-                        AND range.lowest = range.highest AND priority = range.lowest AND id > range.after
-                    ORDER BY priority DESC, id
-                    LIMIT (SELECT $1::int4)
-                ) AS level
-                UNION ALL
-                SELECT * FROM (
-                    SELECT priority, id FROM {queue_table}
-                    WHERE entrypoint COLLATE "C" = range.entrypoint AND status = 'queued' AND execute_after <= created
-                        AND range.lowest < range.highest AND priority >= range.lowest AND priority <= range.highest
-                    ORDER BY priority DESC, id
-                    LIMIT (SELECT $1::int4)
-                ) AS levels
+                SELECT priority, id FROM {queue_table}
+                WHERE entrypoint COLLATE "C" = range.entrypoint AND status = 'queued' AND execute_after <= created
+                    AND priority >= range.lowest AND priority <= range.highest AND id > range.after
+                ORDER BY priority DESC, id
+                LIMIT (SELECT $1::int4)
             ) AS job
             LIMIT (SELECT $1::int4)
         ) AS job
@@ -191,24 +181,12 @@ WITH range AS (
         SELECT job.place, job.id, job.priority
         FROM (SELECT * FROM range WHERE range.entrypoint = wanted.entrypoint ORDER BY highest DESC) AS range
         CROSS JOIN LATERAL (
-            -- By itself, as only behind an equality the index is entered at an id.
-            SELECT * FROM (
-                SELECT ctid AS place, id, priority FROM {queue_table}
-                WHERE entrypoint COLLATE "C" = range.entrypoint AND status = 'queued' AND execute_after <= created
-                    AND range.lowest = range.highest AND priority = range.lowest AND id > range.after
-                ORDER BY priority DESC, id
-                LIMIT (SELECT $1::int4)
-                FOR UPDATE SKIP LOCKED
-            ) AS level
-            UNION ALL
-            SELECT * FROM (
-                SELECT ctid AS place, id, priority FROM {queue_table}
-                WHERE entrypoint COLLATE "C" = range.entrypoint AND status = 'queued' AND execute_after <= created
-                    AND range.lowest < range.highest AND priority >= range.lowest AND priority <= range.highest
-                ORDER BY priority DESC, id
-                LIMIT (SELECT $1::int4)
-                FOR UPDATE SKIP LOCKED
-            ) AS levels
+            SELECT ctid AS place, id, priority FROM {queue_table}
+            WHERE entrypoint COLLATE "C" = range.entrypoint AND status = 'queued' AND execute_after <= created
+                AND priority >= range.lowest AND priority <= range.highest AND id > range.after
+            ORDER BY priority DESC, id
+            LIMIT (SELECT $1::int4)
+            FOR UPDATE SKIP LOCKED
         ) AS job
         -- Ranges are read one after another, and the lower ones only as far as they are needed.
         LIMIT CASE WHEN (SELECT cardinality($2::text::text[]) > 1) THEN coalesce(share.jobs, 0) ELSE (SELECT $1::int4) END
@@ -405,23 +383,12 @@ WITH asked AS (
             ) AS first
         ) ELSE EXISTS (
             SELECT 1 FROM range CROSS JOIN LATERAL (
-                SELECT * FROM (
-                    SELECT id FROM {queue_table} AS job
-                    WHERE job.entrypoint COLLATE "C" = range.entrypoint AND job.status = 'queued'
-                        AND job.execute_after <= job.created
-                        AND range.lowest = range.highest AND job.priority = range.lowest AND job.id > range.after
-                    ORDER BY job.priority DESC, job.id
-                    LIMIT 1
-                ) AS level
-                UNION ALL
-                SELECT * FROM (
-                    SELECT id FROM {queue_table} AS job
-                    WHERE job.entrypoint COLLATE "C" = range.entrypoint AND job.status = 'queued'
-                        AND job.execute_after <= job.created AND range.lowest < range.highest
-                        AND job.priority >= range.lowest AND job.priority <= range.highest
-                    ORDER BY job.priority DESC, job.id
-                    LIMIT 1
-                ) AS levels
+                SELECT id FROM {queue_table} AS job
+                WHERE job.entrypoint COLLATE "C" = range.entrypoint AND job.status = 'queued'
+                    AND job.execute_after <= job.created
+                    AND job.priority >= range.lowest AND job.priority <= range.highest AND job.id > range.after
+                ORDER BY job.priority DESC, job.id
+                LIMIT 1
             ) AS first
             WHERE range.entrypoint = gate.entrypoint
         ) END AS ready,

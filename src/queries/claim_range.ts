@@ -2,12 +2,12 @@
 import type { JobId } from "../job.ts";
 import { numberArray, textArray } from "../sql/array_literal.ts";
 
-/** Part of the ready jobs of one entrypoint, contiguous in the index. */
+/** Part of the ready jobs of one entrypoint: contiguous in the index, if `lowest` is `highest` or `after` is 0. */
 export interface ClaimRange {
   readonly entrypoint: string;
   readonly lowest: number;
   readonly highest: number;
-  /** Only jobs with a higher id. Of several priorities it is 0. */
+  /** Only jobs with a higher id. */
   readonly after: JobId;
 }
 

@@ -99,12 +99,9 @@ export class Claimer {
     return outlook;
   }
 
-  /** Milliseconds until the worker is to look at what it has spared; `Infinity` if it has seen all. */
+  /** Milliseconds until the worker is to look at the ready jobs that it has spared; `Infinity` if it has seen all. */
   get sparedMs(): number {
-    return Math.min(
-      this.limited || this.#sawAll ? Infinity : this.#fronts.dueMs,
-      this.#leases.sparedMs,
-    );
+    return this.limited || this.#sawAll ? Infinity : this.#fronts.dueMs;
   }
 
   async #claimBehindCursor(limit: number, toTheEnd: boolean): Promise<ClaimedJob[]> {

@@ -23,7 +23,6 @@ export class LeaseCursor {
   #oldestAt = -Infinity;
   /** Of those that were older than this one, all have been dealt with. */
   #dealtAt = -Infinity;
-  #sawAll = true;
 
   constructor(gates: readonly Gate[], thorough: boolean) {
     this.#longestMs = Math.max(0, ...gates.map((gate) => gate.leaseMs));
@@ -35,7 +34,6 @@ export class LeaseCursor {
     const [sentAt, all] = [performance.now(), this.#thorough || this.#looks.dueMs === 0];
     const outlook =
       await (all ? this.#looks.spend(() => look(ANY_AGE_MS)) : look(ageMs(this.#oldestAt)));
-    this.#sawAll = all;
     // The one that runs out next is the oldest, or of a shorter lease and younger than that would be.
     const oldestMs = outlook.staleMs === Infinity ? 0 : this.#longestMs - outlook.staleMs;
     this.#oldestAt = sentAt - oldestMs;
@@ -52,11 +50,6 @@ export class LeaseCursor {
     // Those that had run out have new heartbeats now, or none. The others are younger than the longest lease.
     if (taken.all) this.#dealtAt = sentAt - this.#longestMs;
     return taken;
-  }
-
-  /** Milliseconds until the next look at all heartbeats; `Infinity` if the last one was. */
-  get sparedMs(): number {
-    return this.#sawAll ? Infinity : this.#looks.dueMs;
   }
 }
 
