@@ -240,6 +240,25 @@ describe("while looks from the front take long", () => {
     expect(worker.sparedMs).toBe(Infinity);
   });
 
+  test("where more of them stand there than one claim takes, the next ones take the rest", async () => {
+    const worker = await aWorker();
+    await queue.sql.begin(async (rival) => {
+      await rival`
+        insert into ${rival(queue.table)} (status, entrypoint, priority)
+        select 'queued', 'work', 0 from generate_series(1, 20)`;
+      for (let n = 0; n < 3; n++) {
+        await queue.queries.enqueue("work", null);
+        expect(await claim(worker, 10)).toHaveLength(1);
+        ahead += 300;
+      }
+    });
+    await worker.lookAhead(null);
+    ahead += worker.sparedMs;
+
+    expect(await claim(worker, 5)).toHaveLength(5);
+    expect(await claim(worker, 20)).toHaveLength(15);
+  });
+
   test("a drain looks from the front all the same", async () => {
     const worker = claimer(["work"], { queue: slow, thorough: true });
     await queue.queries.enqueue("work", Array(20).fill(null));
