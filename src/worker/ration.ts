@@ -1,3 +1,6 @@
+/** Longest time without one. A server that gave no answer for minutes is no reason not to look for hours. */
+const LONGEST_MS = 60_000;
+
 /** One that takes no longer than most statements do is not worth sparing. */
 const CHEAP_MS = 5;
 
@@ -28,7 +31,8 @@ export class Ration {
     } finally {
       const now = performance.now();
       const tookMs = now - begunAt;
-      this.#at = tookMs <= CHEAP_MS ? now : now + tookMs * this.#parts;
+      // Also of one that failed: if it cannot be made in time, those that are spared go on.
+      this.#at = tookMs <= CHEAP_MS ? now : now + Math.min(LONGEST_MS, tookMs * this.#parts);
     }
   }
 }
