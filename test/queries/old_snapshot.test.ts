@@ -51,7 +51,10 @@ async function measure(
   kinds: string,
   values: string,
 ): Promise<{ rows: number; pages: number }> {
-  await session!.unsafe("begin; set local plan_cache_mode = force_generic_plan");
+  // Before PostgreSQL 12 a plan for these values does.
+  await session!.unsafe("begin");
+  await session!.unsafe(`
+    select set_config(name, 'force_generic_plan', true) from pg_settings where name = 'plan_cache_mode'`);
   try {
     await session!.unsafe(`prepare it (${kinds}) as ${statements.get(name)}`);
     const [row] = await session!.unsafe(
