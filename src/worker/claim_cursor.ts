@@ -13,8 +13,11 @@ import {
  */
 const FRONT_INTERVAL_MS = 1_000;
 
-/** A transaction that lasts no longer than this is seen at its commit, however seldom a claim looks from the front. */
-const LATE_MS = 250;
+/**
+ * A transaction that lasts no longer than this is seen at its commit, however seldom a claim looks from the front, and a job
+ * that was held in vain is seen when it is put back. With a quarter of it one job in a hundred waited for the front.
+ */
+const LATE_MS = 1_000;
 
 /** More priorities of one entrypoint would cost more in ranges than the dead entries they pass over. */
 const MAX_LEVELS = 16;

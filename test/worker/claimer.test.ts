@@ -163,7 +163,9 @@ test("due jobs behind more priorities than a claim looks at do not wait for ever
 });
 
 describe("while looks from the front take long", () => {
-  const SLOW_MS = 100;
+  const SLOW_MS = 500;
+  /** Longer than it takes to forget where a cursor stood. */
+  const PAUSE_MS = 1_100;
   let [ahead, fronts]: [ahead: number, fronts: number] = [0, 0];
   /** As on a queue where they walk over all that was ever there. */
   const slow = {
@@ -190,7 +192,7 @@ describe("while looks from the front take long", () => {
     expect(await claim(worker, 10)).toHaveLength(10);
     expect(await claim(worker, 10)).toHaveLength(10);
     for (let n = 0; n < 2; n++) {
-      ahead += 300;
+      ahead += PAUSE_MS;
       expect(await claim(worker, 10)).toEqual([]);
     }
     expect(fronts).toBe(1);
@@ -224,7 +226,7 @@ describe("while looks from the front take long", () => {
       for (let n = 0; n < 3; n++) {
         await queue.queries.enqueue("work", null);
         expect(await claim(worker, 10)).toHaveLength(1);
-        ahead += 300;
+        ahead += PAUSE_MS;
       }
     });
     expect(await claim(worker, 10)).toEqual([]);
@@ -249,7 +251,7 @@ describe("while looks from the front take long", () => {
       for (let n = 0; n < 3; n++) {
         await queue.queries.enqueue("work", null);
         expect(await claim(worker, 10)).toHaveLength(1);
-        ahead += 300;
+        ahead += PAUSE_MS;
       }
     });
     await worker.lookAhead(null);
