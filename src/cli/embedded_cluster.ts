@@ -102,6 +102,8 @@ async function hasCluster(link: string): Promise<boolean> {
   const target = await readlink(link).catch(() => undefined);
   if (target !== undefined && !(await exists(target))) await rm(link);
   if (await exists(link)) {
+    // Another starter may have put it there, whole, since the first look.
+    if (await exists(join(link, "data"))) return true;
     throw new EmbeddedPostgresError(
       `Cannot start an embedded PostgreSQL as "${link}" has no folder "data": move it away`,
     );
