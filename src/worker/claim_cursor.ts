@@ -89,11 +89,6 @@ export class ClaimCursor {
     this.note(jobs);
   }
 
-  /** Makes the next claim look from the front. */
-  reset(): void {
-    this.#frontAt = 0;
-  }
-
   #isBefore(job: Job): boolean {
     const { id, entrypoint, priority } = job;
     return !wasDeferred(job) && id <= (this.#levels.get(entrypoint)?.get(priority) ?? 0);

@@ -199,6 +199,20 @@ describe("while looks from the front take long", () => {
     return worker;
   }
 
+  /** Commits so many jobs in a transaction that lasts while the worker claims those of others. */
+  async function longTransaction(worker: Claimer, count: number): Promise<void> {
+    await queue.sql.begin(async (rival) => {
+      await rival`
+        insert into ${rival(queue.table)} (status, entrypoint, priority)
+        select 'queued', 'work', 0 from generate_series(1, ${count}::int)`;
+      for (let n = 0; n < 3; n++) {
+        await queue.queries.enqueue("work", null);
+        expect(await claim(worker, 10)).toHaveLength(1);
+        ahead += PAUSE_MS;
+      }
+    });
+  }
+
   test("jobs that were committed late are found behind the last claims", async () => {
     const worker = await aWorker();
     await queue.sql.begin(async (rival) => {
@@ -218,17 +232,7 @@ describe("while looks from the front take long", () => {
 
   test("those of long transactions are found by the next look from the front, and it is said when that is due", async () => {
     const worker = await aWorker();
-    await queue.sql.begin(async (rival) => {
-      await rival`
-        insert into ${
-        rival(queue.table)
-      } (status, entrypoint, priority) values ('queued', 'work', 0)`;
-      for (let n = 0; n < 3; n++) {
-        await queue.queries.enqueue("work", null);
-        expect(await claim(worker, 10)).toHaveLength(1);
-        ahead += PAUSE_MS;
-      }
-    });
+    await longTransaction(worker, 1);
     expect(await claim(worker, 10)).toEqual([]);
     await worker.lookAhead(null);
 
@@ -244,16 +248,7 @@ describe("while looks from the front take long", () => {
 
   test("where more of them stand there than one claim takes, the next ones take the rest", async () => {
     const worker = await aWorker();
-    await queue.sql.begin(async (rival) => {
-      await rival`
-        insert into ${rival(queue.table)} (status, entrypoint, priority)
-        select 'queued', 'work', 0 from generate_series(1, 20)`;
-      for (let n = 0; n < 3; n++) {
-        await queue.queries.enqueue("work", null);
-        expect(await claim(worker, 10)).toHaveLength(1);
-        ahead += PAUSE_MS;
-      }
-    });
+    await longTransaction(worker, 20);
     await worker.lookAhead(null);
     ahead += worker.sparedMs;
 
