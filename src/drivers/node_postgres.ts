@@ -15,6 +15,7 @@ import { integerAtLeast, knownOptions, shown } from "../validate.ts";
 import {
   type ClientOf,
   destroy,
+  guardUntilLent,
   inTime,
   isFatal,
   lend,
@@ -128,6 +129,7 @@ class NodePostgresDriver implements Driver {
       : options.listenClient;
     this.#onError = (error) => this.#logger.debug(`The pool has lost a connection: ${error}`);
     pool.on("error", this.#onError);
+    pool.on("connect", guardUntilLent);
     this.transactions = new NodePostgresTransactions(
       pool,
       integerAtLeast("maxTransactions", options.maxTransactions ?? spareClients(pool), 0),
@@ -192,6 +194,7 @@ class NodePostgresDriver implements Driver {
 
   close(): Promise<void> {
     this.#pool.removeListener("error", this.#onError);
+    this.#pool.removeListener("connect", guardUntilLent);
     return Promise.resolve();
   }
 

@@ -22,8 +22,12 @@ export interface NodePostgresPool<Client extends NodePostgresPoolClient = NodePo
   connect(): Promise<Client>;
   /** Without a listener an error of an idle connection would end the process. */
   on(event: "error", listener: (error: Error) => void): unknown;
+  /** Tells of each client it has made, before it lends it. */
+  on(event: "connect", listener: (client: Client) => void): unknown;
   /** Takes back what {@linkcode NodePostgresPool.on} did. */
   removeListener(event: "error", listener: (error: Error) => void): unknown;
+  /** Takes back what {@linkcode NodePostgresPool.on} did. */
+  removeListener(event: "connect", listener: (client: Client) => void): unknown;
   /** What the pool makes its clients with: the one for LISTEN is made with the same. */
   readonly options: object;
 }
@@ -41,6 +45,16 @@ export type Send = NodePostgresPoolClient["query"];
 export function isFatal(error: unknown): boolean {
   const code = serverErrorOf(error)?.code;
   return code === undefined || code.startsWith("57P") || code.startsWith("08");
+}
+
+/**
+ * Hears the errors of a new client until whoever it is lent to can: `connect()` gives it in a promise, and one that ends in
+ * the packet that made it ready would meet no listener, which ends the process. Statements on it fail all the same.
+ */
+export function guardUntilLent(client: NodePostgresPoolClient): void {
+  const ignore = (): void => {};
+  client.on("error", ignore);
+  setTimeout(() => client.removeListener("error", ignore), 0);
 }
 
 /** Cuts the connection: a client with a statement under way waits for its end before it closes. */
