@@ -741,3 +741,9 @@ LOCK TABLE pg_catalog.pg_am IN ACCESS SHARE MODE;
 -- name: ping
 -- Answers, so that the caller knows the server does.
 SELECT 1 AS answer;
+
+-- name: array_types
+-- Types of arrays, for a client that does not ask for them by itself.
+SELECT array_type.oid AS id, element.oid AS element, element.typdelim AS delimiter
+FROM pg_catalog.pg_type AS element
+JOIN pg_catalog.pg_type AS array_type ON array_type.oid = element.typarray;

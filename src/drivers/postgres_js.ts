@@ -1,4 +1,4 @@
-import postgres from "postgres";
+import postgres, { type Sql } from "postgres";
 import {
   type PostgresJsConnection,
   type PostgresJsTransaction,
@@ -77,6 +77,10 @@ export interface PostgresJsOptions {
 /**
  * Uses a postgres.js client for statements outside a transaction. The caller owns the client and closes it.
  *
+ * In a process that must not end give the client `fetch_types: false`: postgres.js 3.4.9 asks for the types of arrays
+ * outside of any promise, and where a connection ends just then the rejection ends the process. `openWorkerDriver` is safe
+ * from that, and so are the transactions of handlers.
+ *
  * @example Usage
  * ```ts ignore
  * import postgres from "postgres";
@@ -106,8 +110,7 @@ export function fromPostgresJs<Transaction>(
   knownOptions("options", options, ["listenClient", "maxTransactions"]);
   const { listenClient = client } = options;
   const transactions = new PostgresJsTransactions(
-    (onclose) =>
-      postgres({ ...client.options, max: 1, idle_timeout: IDLE_S, max_lifetime: null, onclose }),
+    (onclose) => connectAlone(client.options, onclose),
     integerAtLeast("maxTransactions", options.maxTransactions ?? 10, 1),
     STATEMENT_TIMEOUT_MS,
   );
@@ -145,6 +148,20 @@ export function fromPostgresJs<Transaction>(
     // Those of the client are the caller's.
     close: () => transactions.close(),
   };
+}
+
+/** A client of one connection with the options of another, whose types it may add to. */
+function connectAlone(options: object, onclose: () => void): Sql {
+  const { parsers, serializers } = options as { parsers?: object; serializers?: object };
+  return postgres({
+    ...options,
+    ...{ parsers: { ...parsers }, serializers: { ...serializers } },
+    fetch_types: false,
+    max: 1,
+    idle_timeout: IDLE_S,
+    max_lifetime: null,
+    onclose,
+  });
 }
 
 function executorOf(client: PostgresJsConnection): Executor {

@@ -1,6 +1,7 @@
 import type { Sql, TransactionSql } from "postgres";
 import type { OpenTransaction, Parameter, TransactionEnd, Transactions } from "../driver.ts";
 import { PREPARED } from "../clients/postgres_js.ts";
+import { learnArrays } from "./postgres_js_arrays.ts";
 import { endsSession } from "./postgres_js_connection.ts";
 
 /** A stricter level would fail with 40001 wherever a heartbeat has renewed the job's lease meanwhile. */
@@ -41,6 +42,7 @@ export class PostgresJsTransactions implements Transactions<TransactionSql> {
     let working: Promise<boolean> | undefined;
     let stopWatch = connection.watch(this.#timeoutMs);
     try {
+      await Promise.race([connection.ready, connection.lost]);
       const ended = connection.client.begin(ISOLATION, async (transaction) => {
         stopWatch();
         working = work(this.#open(transaction, connection));
@@ -106,6 +108,8 @@ class Connection {
   readonly client: Sql;
   /** Rejects when the connection is closed, by whomever. */
   readonly lost: Promise<never>;
+  /** Resolves when a handler may send and read arrays. */
+  readonly ready: Promise<void>;
   closed = false;
   #lose!: (error: Error) => void;
   readonly #onClosed: () => void;
@@ -116,6 +120,9 @@ class Connection {
     // It may be closed while nobody uses it.
     this.lost.catch(() => {});
     this.client = connect(() => void this.cut());
+    this.ready = learnArrays(this.client);
+    // It may be lost first, which is heard of instead.
+    this.ready.catch(() => {});
   }
 
   /** Closes it at once. What is under way on it fails. */

@@ -100,8 +100,7 @@ export class WorkerDriver implements Driver<TransactionSql>, AsyncDisposable {
     this.#options = options;
     this.#client = this.#connect(options.maxConnections);
     this.transactions = this.#transactions = new PostgresJsTransactions(
-      // A handler may well send arrays, so the types are asked for.
-      (onclose) => this.#connect(1, { onclose, idle_timeout: IDLE_S, fetch_types: true }),
+      (onclose) => this.#connect(1, { onclose, idle_timeout: IDLE_S }),
       options.maxTransactions,
       options.statementTimeoutMs,
     );
@@ -238,7 +237,7 @@ export class WorkerDriver implements Driver<TransactionSql>, AsyncDisposable {
       connect_timeout: Math.max(1, this.#options.connectTimeoutMs / 1_000),
       // Seconds. The default grows to twenty: too long for a queue that is back.
       backoff: (attempt) => (0.5 + Math.random() / 2) * Math.min(0.05 * 2 ** attempt, 2),
-      // No statement of ours gives an array, so the types need not be asked for.
+      // No statement of ours gives an array. For those of a handler see `learnArrays`.
       fetch_types: false,
       onnotice: () => {},
       connection: { application_name: this.#options.applicationName },

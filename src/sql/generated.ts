@@ -1165,6 +1165,7 @@ export const statements: {
   readonly identify_transaction: string;
   readonly require_transaction: string;
   readonly ping: string;
+  readonly array_types: string;
   readonly schedule_outlook: string;
   readonly clean_schedules: string;
   readonly add_schedules: string;
@@ -2091,6 +2092,9 @@ SELECT done.id, pg_notify('{channel}', json_build_object(
   identify_transaction: `SELECT pg_backend_pid() || ' ' || (extract(epoch FROM now()) * 1000000)::bigint AS transaction`,
   require_transaction: `LOCK TABLE pg_catalog.pg_am IN ACCESS SHARE MODE`,
   ping: `SELECT 1 AS answer`,
+  array_types: `SELECT array_type.oid AS id, element.oid AS element, element.typdelim AS delimiter
+FROM pg_catalog.pg_type AS element
+JOIN pg_catalog.pg_type AS array_type ON array_type.oid = element.typarray`,
   schedule_outlook: `SELECT wanted.position::int4 AS position, schedule.id, coalesce(schedule.status::text, 'queued') AS status,
     schedule.next_run::text AS version,
     (extract(epoch FROM schedule.next_run) * 1000)::float8 AS next,

@@ -1,8 +1,10 @@
 /** A server that ends a connection in the very packet that makes it ready, as one does that is killed just then. */
-import { createServer, type Server } from "node:net";
+import { type AddressInfo, createServer } from "node:net";
 import { once } from "node:events";
-import { expect, test } from "vitest";
-import { WATCHFUL_DRIVERS } from "../support/drivers.ts";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import pg from "pg";
+import postgres from "postgres";
+import { fromNodePostgres, fromPostgresJs, openWorkerDriver } from "../../mod.ts";
 
 /** One message of the protocol: a letter, the length with its own four bytes, what it says. */
 function message(letter: string, ...body: readonly (string | number)[]): Buffer {
@@ -20,36 +22,72 @@ const READY_AND_ENDED = Buffer.concat([
   message("E", "SFATAL\0VFATAL\0C57P01\0Mended just as it was ready\0\0"),
 ]);
 
-/** Counts whom it has told that. */
-async function startEndingServer(): Promise<Server & { ended: number; port: number }> {
+/** How often it has told that. */
+interface EndingServer {
+  readonly dsn: string;
+  readonly ended: number;
+  close(): Promise<void>;
+}
+
+async function startEndingServer(): Promise<EndingServer> {
+  let ended = 0;
   const server = createServer((socket) => {
     socket.on("error", () => {});
     socket.once("data", () => {
-      state.ended++;
+      ended++;
       socket.end(READY_AND_ENDED);
     });
   });
-  const state = Object.assign(server, { ended: 0, port: 0 });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
-  state.port = (server.address() as { port: number }).port;
-  return state;
+  const { port } = server.address() as AddressInfo;
+  return {
+    dsn: `postgres://user@127.0.0.1:${port}/db?sslmode=disable`,
+    get ended() {
+      return ended;
+    },
+    async close() {
+      server.close();
+      await once(server, "close");
+    },
+  };
 }
 
-// That of `fromPostgresJs` is of the caller, and ends the process while it asks for the types of arrays.
-test.each(WATCHFUL_DRIVERS)(
-  "%s: a connection that ends as it gets ready fails its statement, and not the process",
-  async (_, open) => {
-    const server = await startEndingServer();
-    const dsn = `postgres://user@127.0.0.1:${server.port}/db?sslmode=disable`;
-    const { driver, end } = await open(dsn, { statementTimeout: { seconds: 5 } });
+let server: EndingServer;
+beforeEach(async () => {
+  server = await startEndingServer();
+});
+afterEach(() => server.close());
 
-    await expect(driver.query("select 1", [])).rejects.toThrow();
-    await expect(driver.query("select 1", [])).rejects.toThrow();
+// An error that nobody hears ends the process, and fails the run of these tests.
+async function failsTwice(ask: () => Promise<unknown>): Promise<void> {
+  await expect(ask()).rejects.toThrow();
+  await expect(ask()).rejects.toThrow();
+  expect(server.ended).toBeGreaterThanOrEqual(2);
+}
 
-    expect(server.ended).toBeGreaterThanOrEqual(2);
-    await end();
-    server.close();
-  },
-  60_000,
-);
+test("openWorkerDriver() fails", async () => {
+  await failsTwice(() => openWorkerDriver(`${server.dsn}&connect_timeout=1`));
+});
+
+test("a statement and a transaction of a pool of pg fail", async () => {
+  const pool = new pg.Pool({ connectionString: server.dsn });
+  const driver = fromNodePostgres(pool);
+
+  await failsTwice(() => driver.query("select 1", []));
+  await failsTwice(() => driver.transactions!.run(() => Promise.resolve(true), () => {}));
+
+  await driver.close();
+  await pool.end();
+});
+
+test("a transaction of postgres.js fails", async () => {
+  // Asks nothing by itself, as the client is not used.
+  const sql = postgres(server.dsn);
+  const driver = fromPostgresJs(sql);
+
+  await failsTwice(() => driver.transactions!.run(() => Promise.resolve(true), () => {}));
+
+  await driver.close();
+  await sql.end();
+});
