@@ -19,7 +19,7 @@ import {
   writeResult,
 } from "./results.ts";
 import { BenchServer, SERVER_SETTINGS } from "./server.ts";
-import { summarize } from "./summary.ts";
+import { summarize, thinned } from "./summary.ts";
 import { problemsOf, renderTable } from "./table.ts";
 import { judge } from "./targets.ts";
 import { WORKLOADS } from "./workloads.ts";
@@ -132,7 +132,7 @@ async function measureAll(
     figures: summarize(samples),
     rounds: samples.map(({ figures }) => figures),
     problems: samples.flatMap(({ problems }) => problems),
-    ...(samples.at(-1)?.series === undefined ? {} : { series: samples.at(-1)!.series! }),
+    ...(samples.at(-1)?.series === undefined ? {} : { series: thinned(samples.at(-1)!.series!) }),
   }));
   const parameters = workload.parameters(bench);
   return { name, title, figure, unit, better, parameters, results };

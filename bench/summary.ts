@@ -37,6 +37,24 @@ export function summarize(samples: readonly Sample[]): Record<string, Spread> {
   );
 }
 
+/** Points of a series that a result keeps: more cannot be told apart in the chart. */
+export const SERIES_POINTS = 150;
+
+/** A series with no more than {@link SERIES_POINTS} of its points, the first and the last among them. */
+export function thinned(series: readonly Figures[]): Figures[] {
+  const last = series.length - 1;
+  const step = Math.max(1, last / (SERIES_POINTS - 1));
+  const count = Math.min(series.length, SERIES_POINTS);
+  return Array.from({ length: count }, (_, index) => {
+    const point = Object.entries(series[Math.round(index * step)]!);
+    // What is counted keeps all digits, and so does the time: it is their differences that are drawn.
+    return Object.fromEntries(point.map(([name, value]) => [
+      name,
+      name === "at" ? Math.round(value) : Number.isInteger(value) ? value : rounded(value),
+    ]));
+  });
+}
+
 /** Four digits: more would be noise. */
 export function rounded(value: number): number {
   return Number(value.toPrecision(4));

@@ -12,7 +12,7 @@ import {
   type RunResult,
   type WorkloadResult,
 } from "../bench/results.ts";
-import { median, quantile, summarize } from "../bench/summary.ts";
+import { median, quantile, SERIES_POINTS, summarize, thinned } from "../bench/summary.ts";
 import { problemsOf, renderTable } from "../bench/table.ts";
 import { judge } from "../bench/targets.ts";
 import { WORKLOADS } from "../bench/workloads.ts";
@@ -66,6 +66,23 @@ test("a median and a quantile do not depend on the order", () => {
   expect(quantile([1, 2], 0.99)).toBe(2);
   expect(summarize([{ figures: { a: 3 }, problems: [] }, { figures: { a: 1 }, problems: [] }]))
     .toEqual({ a: { median: 2, min: 1, max: 3 } });
+});
+
+test("a long series is thinned evenly, from its first point to its last", () => {
+  const series = Array.from({ length: 2_000 }, (_, index) => ({
+    at: 1_790_000_000_000.25 + index * 1_000,
+    jobs: index * 12_345,
+    queueMb: index / 3,
+  }));
+  const thin = thinned(series);
+  expect(thin).toHaveLength(SERIES_POINTS);
+  expect(thin[0]).toEqual({ at: 1_790_000_000_000, jobs: 0, queueMb: 0 });
+  expect(thin.at(-1)).toEqual({ at: 1_790_001_999_000, jobs: 1_999 * 12_345, queueMb: 666.3 });
+  const steps = thin.slice(1).map(({ at }, index) => at! - thin[index]!.at!);
+  expect(Math.max(...steps) - Math.min(...steps)).toBeLessThanOrEqual(1_000);
+  expect(thinned(series.slice(0, 3))).toHaveLength(3);
+  expect(thinned(series.slice(0, 1))).toHaveLength(1);
+  expect(thinned([])).toEqual([]);
 });
 
 describe("the targets", () => {
