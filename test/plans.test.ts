@@ -74,6 +74,7 @@ interface PlanNode {
   "Rows Removed by Index Recheck"?: number;
   "Shared Hit Blocks": number;
   "Shared Read Blocks": number;
+  "Sort Space Type"?: "Memory" | "Disk";
   "Plans"?: PlanNode[];
 }
 
@@ -123,6 +124,7 @@ function pagesOf(node: PlanNode): number {
 const ids = (): string => `'{${picked.slice(0, LIMIT).join(",")}}'`;
 const leases = (): string => `'{${Array(LIMIT).fill(lease).join(",")}}'`;
 const DEQUEUE = "int4, text, uuid, text, text, text, text";
+const TAKE_OVER = "int4, uuid, text, text, text, text, text, float8";
 const CLAIM_LIMITED = "int4, int4, uuid, text, text, text, text";
 const LIMITED: [what: string, gates: string][] = [
   ["a limit of concurrency", "'{1000,1000}', '{Infinity,Infinity}', '{f,f}'"],
@@ -141,7 +143,7 @@ const hot: [StatementName, string, () => string][] = [
   ],
   [
     "take_over",
-    "int4, uuid, text, text, text, text, text, float8",
+    TAKE_OVER,
     () => `${LIMIT}, '${randomUUID()}', '{}', '{work,other}', '{0,0}', '{f,f}', '{5,5}', 1e12`,
   ],
   [
@@ -250,6 +252,42 @@ test("a claim reads the two partial indexes, from the front of each entrypoint",
     `${queue.names.prefix}pgqueuer_deferred_idx`,
     `${queue.names.prefix}pgqueuer_ready_idx`,
   ]);
+});
+
+const HEAVY = 20;
+const heavy: [StatementName, string, () => string][] = [
+  [
+    "dequeue",
+    DEQUEUE,
+    () => `${HEAVY}, '{heavy}', '${randomUUID()}', '{heavy}', '{-9}', '{9}', '{0}'`,
+  ],
+  [
+    "take_over",
+    TAKE_OVER,
+    () => `${HEAVY}, '${randomUUID()}', '{}', '{heavy}', '{0}', '{f}', '{5}', 1e12`,
+  ],
+];
+// More than work_mem goes through a file.
+test.each(heavy)("%s sorts its jobs apart from their payloads", async (name, kinds, values) => {
+  const status = session.unsafe(name === "take_over" ? "'picked'" : "'queued'");
+  await session`
+    insert into ${session(queue.table)} (status, entrypoint, priority, heartbeat, payload)
+    select ${status}, 'heavy', n % 3, now() - interval '1 minute', decode(repeat('ab', 20000), 'hex')
+    from generate_series(1, ${HEAVY}::int) n`;
+  await session`set work_mem = '64kB'`;
+  try {
+    for (const planMode of planModes) {
+      const plan = await planOf(name, kinds, values(), planMode);
+
+      expect(plan["Actual Rows"]).toBe(HEAVY);
+      const sorts = nodesOf(plan).flatMap((node) => node["Sort Space Type"] ?? []);
+      expect(sorts.length).toBeGreaterThan(0);
+      expect(new Set(sorts)).toEqual(new Set(["Memory"]));
+    }
+  } finally {
+    await session`reset work_mem`;
+    await session`delete from ${session(queue.table)} where entrypoint = 'heavy'`;
+  }
 });
 
 // Planning a claim takes longer than claiming ten jobs. PostgreSQL 14 and later say how often it was done.

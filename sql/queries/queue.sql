@@ -229,7 +229,8 @@ WITH range AS (
 SELECT id, priority, entrypoint, dedupe_key AS dedupe, encode(payload, 'base64') AS payload, headers, attempts, slot,
     date_part('epoch', created) * 1000000 AS created, date_part('epoch', execute_after) * 1000000 AS due,
     (SELECT (date_part('epoch', now()) * 1000000)::bigint) AS lease
-FROM claimed ORDER BY priority DESC, id;
+-- Sorted first, apart from the payloads: a sort of texts that do not fit into work_mem goes through a file.
+FROM (SELECT * FROM claimed ORDER BY priority DESC, id OFFSET 0) AS sorted;
 
 -- name: claim_limited
 -- Claims ready jobs where some entrypoints have limits: see sql/functions.sql. Fails with 23505 if a client that takes no
@@ -315,8 +316,8 @@ SELECT id, priority, entrypoint, dedupe_key AS dedupe, encode(payload, 'base64')
     date_part('epoch', created) * 1000000 AS created, date_part('epoch', execute_after) * 1000000 AS due,
     (SELECT (date_part('epoch', now()) * 1000000)::bigint) AS lease, cancel_requested AS canceled,
     (SELECT count(*) FROM stale)::int4 AS dealt
--- At least one row, without a job.
-FROM (SELECT) AS one LEFT JOIN claimed ON true ORDER BY priority DESC, id;
+-- At least one row, without a job. Sorted first, as in dequeue.
+FROM (SELECT claimed.* FROM (SELECT) AS one LEFT JOIN claimed ON true ORDER BY priority DESC, id OFFSET 0) AS sorted;
 
 -- name: look_ahead
 -- Says what a worker without work waits for: whether a job may start now, and in how many milliseconds the next deferred

@@ -1717,7 +1717,8 @@ LEFT JOIN stored AS raised ON raised.dedupe_key = input.dedupe_key`,
 SELECT id, priority, entrypoint, dedupe_key AS dedupe, encode(payload, 'base64') AS payload, headers, attempts, slot,
     date_part('epoch', created) * 1000000 AS created, date_part('epoch', execute_after) * 1000000 AS due,
     (SELECT (date_part('epoch', now()) * 1000000)::bigint) AS lease
-FROM claimed ORDER BY priority DESC, id`,
+-- Sorted first, apart from the payloads: a sort of texts that do not fit into work_mem goes through a file.
+FROM (SELECT * FROM claimed ORDER BY priority DESC, id OFFSET 0) AS sorted`,
   claim_limited: `SELECT id, priority, entrypoint, dedupe, encode(payload, 'base64') AS payload, headers, attempts, slot,
     date_part('epoch', created) * 1000000 AS created, date_part('epoch', due) * 1000000 AS due,
     (date_part('epoch', updated) * 1000000)::bigint AS lease
@@ -1777,8 +1778,8 @@ SELECT id, priority, entrypoint, dedupe_key AS dedupe, encode(payload, 'base64')
     date_part('epoch', created) * 1000000 AS created, date_part('epoch', execute_after) * 1000000 AS due,
     (SELECT (date_part('epoch', now()) * 1000000)::bigint) AS lease, cancel_requested AS canceled,
     (SELECT count(*) FROM stale)::int4 AS dealt
--- At least one row, without a job.
-FROM (SELECT) AS one LEFT JOIN claimed ON true ORDER BY priority DESC, id`,
+-- At least one row, without a job. Sorted first, as in dequeue.
+FROM (SELECT claimed.* FROM (SELECT) AS one LEFT JOIN claimed ON true ORDER BY priority DESC, id OFFSET 0) AS sorted`,
   look_ahead: `WITH asked AS (
     SELECT * FROM unnest(
         (SELECT $2::text::text[]), (SELECT $3::text::int4[]), (SELECT $4::text::float8[]), (SELECT $5::text::boolean[]),
