@@ -120,6 +120,7 @@ export class Attempts {
       const attempt = new Attempt(job, claimedAt, takenAt, this.#parts);
       this.#byId.set(job.id, attempt);
       this.#ready.push(attempt);
+      this.#pace.claimed(job.payload?.byteLength ?? 0);
     }
     // Of a priority that came only now: before those of a lower one that are held already.
     if (last !== undefined && jobs.some((job) => job.priority > last.job.priority)) {

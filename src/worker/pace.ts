@@ -7,18 +7,24 @@ const MIN_WINDOW_MS = 5;
 /** Handlers that take this long lose little by waiting for a claim, and a job that waits for them waits long. */
 const SLOW_MS = 100;
 
-/** Weight of the newest job in the mean time that a handler takes. */
+/** Payloads that wait for their handlers take so much memory, besides those of handlers that run. */
+const MAX_AHEAD_BYTES = 4 * 1_024 * 1_024;
+
+/** Weight of the newest job in the mean time that a handler takes, and in the mean size of a payload. */
 const WEIGHT = 1 / 16;
 
 /**
  * Measures how many jobs this process ends in a time, while it runs any: as many as have ended lately, and no more than
  * the time that a handler takes allows. Handlers that start together end together, and would look quick by their number.
+ * So it tells how far ahead to claim; of large payloads no more than a few megabytes.
  */
 export class Pace {
   /** Most handlers that run at the same time. */
   readonly #tasks: number;
   /** Mean time that a handler takes, in milliseconds. */
   #handlerMs = 0;
+  /** Mean size of a payload, in bytes. */
+  #payloadBytes = 0;
   /** Ends in a millisecond, of the last windows the more the newer. */
   #rate = 0;
   #ends = 0;
@@ -27,6 +33,11 @@ export class Pace {
 
   constructor(tasks: number) {
     this.#tasks = tasks;
+  }
+
+  /** A job has been claimed. */
+  claimed(payloadBytes: number): void {
+    this.#payloadBytes += (payloadBytes - this.#payloadBytes) * WEIGHT;
   }
 
   /** A job has started. Gives when, for its end. */
@@ -63,7 +74,8 @@ export class Pace {
     this.#measure(MIN_WINDOW_MS);
     if (this.#handlerMs >= SLOW_MS) return 0;
     const possible = this.#handlerMs === 0 ? 0 : this.#tasks / this.#handlerMs;
-    return Math.floor(Math.min(this.#rate, possible) * HORIZON_MS);
+    const soon = Math.min(this.#rate, possible) * HORIZON_MS;
+    return Math.floor(Math.min(soon, MAX_AHEAD_BYTES / this.#payloadBytes));
   }
 
   #measure(minWindowMs: number): void {

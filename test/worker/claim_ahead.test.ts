@@ -13,6 +13,16 @@ async function picked(): Promise<number> {
   return (await queue.rows()).filter((row) => row.status === "picked").length;
 }
 
+async function mostOfAClaim(): Promise<number> {
+  const [row] = await queue.sql`
+    select max(jobs)::int as most from (
+      select count(*) as jobs from ${
+    queue.sql(queue.logTable)
+  } where status = 'picked' group by created
+    ) as claims`;
+  return row!["most"];
+}
+
 test("while handlers are slow a worker holds no job that it cannot start", async () => {
   await queue.queries.enqueue("work", Array(50).fill(null));
   const pgq = await queue.worker();
@@ -108,13 +118,23 @@ test("a number as batchSize is the most that one claim takes, however quick the 
 
   await pgq.run({ mode: "drain", batchSize: 7 });
 
-  const [row] = await queue.sql`
-    select max(jobs)::int as most from (
-      select count(*) as jobs from ${
-    queue.sql(queue.logTable)
-  } where status = 'picked' group by created
-    ) as claims`;
-  expect(row!["most"]).toBe(7);
+  expect(await mostOfAClaim()).toBe(7);
+});
+
+test("large payloads are not claimed ahead by the hundred", async () => {
+  const megabyte = new Uint8Array(1_024 * 1_024);
+  await queue.queries.enqueue("work", Array(60).fill(megabyte));
+  const pgq = await queue.worker();
+  let sizes = 0;
+  pgq.entrypoint("work", ({ payload }) => {
+    sizes += payload!.byteLength;
+  });
+
+  await pgq.run({ mode: "drain", maxConcurrentTasks: 20 });
+
+  expect(sizes).toBe(60 * megabyte.byteLength);
+  // As many as can run, and five megabytes besides: the mean of the sizes that it goes by is not quite one.
+  expect(await mostOfAClaim()).toBeLessThanOrEqual(25);
 });
 
 test("a job of a limited entrypoint is not claimed to wait", async () => {
