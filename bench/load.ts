@@ -27,6 +27,9 @@ const BATCH = 500;
 /** Longest wait for all jobs to be done. */
 const IDLE_MS = 20 * 60_000;
 
+/** Looks that come late, or not at all, say nothing of the time before. */
+const LEAST_SEEN = 0.5;
+
 /** Workers under way on a queue of their own. */
 export class Load {
   readonly place: Place;
@@ -118,12 +121,19 @@ export class Load {
     }
   }
 
-  /** Jobs a second that ran in a span. */
+  /**
+   * Jobs a second that ran in a span.
+   *
+   * @throws {Error} If it was looked at for a part of the span only.
+   */
   rate({ from, to }: Span): number {
     const inside = this.#series.filter(({ at }) => at! >= from && at! <= to);
     const [first, last] = [inside[0], inside.at(-1)];
-    if (first === undefined || last === undefined || first === last) return NaN;
-    return (last.jobs! - first.jobs!) * 1_000 / (last.at! - first.at!);
+    const seenMs = (last?.at ?? 0) - (first?.at ?? 0);
+    if (seenMs < LEAST_SEEN * (to - from)) {
+      throw new Error(`of ${Math.round(to - from)} ms only ${Math.round(seenMs)} were looked at`);
+    }
+    return (last!.jobs! - first!.jobs!) * 1_000 / seenMs;
   }
 
   /** Milliseconds from the call to the start of jobs that were asked for in a span. To be asked after `stop`. */

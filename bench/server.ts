@@ -76,7 +76,8 @@ export class BenchServer {
     );
     const url = new URL(this.#server.dsn);
     url.pathname = `/${name}`;
-    const sql = postgres(url.href, { max: 4, onnotice: () => {} });
+    // Some workloads hold a few of them, and what they do is looked at meanwhile.
+    const sql = postgres(url.href, { max: 8, onnotice: () => {} });
     return {
       name,
       dsn: url.href,
