@@ -7,23 +7,43 @@ import {
 } from "../queries/claim_range.ts";
 
 /**
- * How long a claim may leave out what stands before the cursor: a transaction that drew a low id may commit late, and a job
- * that is put back keeps its id. There it waits this long at most, and only while a backlog keeps the worker busy; longer
- * only where looks from the front take long.
+ * How far back looks before the cursor reach, in milliseconds: a transaction that drew a low id may commit late, and a job
+ * that is put back keeps its id. What was late by no more than that is found by it. The last one sees all.
  */
-const FRONT_INTERVAL_MS = 1_000;
+export const REACHES_MS: readonly number[] = [250, 1_000, 4_000, 16_000, 64_000, 256_000, Infinity];
 
-/**
- * A transaction that lasts no longer than this is seen at its commit, however seldom a claim looks from the front, and a job
- * that was held in vain is seen when it is put back. With a quarter of it one job in a hundred waited for the front.
- */
-const LATE_MS = 1_000;
+/** The look that sees all. */
+export const FRONT: number = REACHES_MS.length - 1;
+
+/** How long claims of a busy worker leave out what stands before the cursor. */
+const LOOK_INTERVAL_MS = 1_000;
 
 /** More priorities of one entrypoint would cost more in ranges than the dead entries they pass over. */
 const MAX_LEVELS = 16;
 
 /** Highest claimed id, by entrypoint and priority. */
 type Levels = ReadonlyMap<string, ReadonlyMap<number, number>>;
+
+/** Where the cursor stood at least so long ago, and at most twice as long where claims are made. */
+class Past {
+  readonly #ms: number;
+  /** `undefined` as long as that is not known. */
+  levels: Levels | undefined;
+  /** What takes its place when it has become as old. */
+  #newer: Levels | undefined;
+  #newerAt = -Infinity;
+
+  constructor(ms: number) {
+    this.#ms = ms;
+  }
+
+  remember(levels: Levels, now: number): void {
+    if (levels.size === 0 || now - this.#newerAt < this.#ms) return;
+    this.levels = this.#newer;
+    this.#newer = new Map([...levels].map(([name, each]) => [name, new Map(each)]));
+    this.#newerAt = now;
+  }
+}
 
 /**
  * Remembers the highest id that this worker claimed of each priority, so that a claim begins to read behind it.
@@ -34,25 +54,18 @@ type Levels = ReadonlyMap<string, ReadonlyMap<number, number>>;
 export class ClaimCursor {
   readonly #entrypoints: readonly string[];
   #levels = new Map<string, Map<number, number>>();
-  /** What they were at least {@linkcode LATE_MS} ago, and what takes its place when it has become as old. */
-  #older: Levels = new Map();
-  #newer: Levels = new Map();
-  #newerAt = -Infinity;
-  /** When to look from the front again, on the monotonic clock. */
-  #frontAt = 0;
+  /** One for each reach but the last. */
+  readonly #pasts: readonly Past[] = REACHES_MS.slice(0, FRONT).map((ms) => new Past(ms));
+  /** When to look before the cursor again, on the monotonic clock. */
+  #lookAt = 0;
 
   constructor(entrypoints: readonly string[]) {
     this.#entrypoints = entrypoints;
   }
 
-  /** Whether it is time to look from the front. */
-  get wantsFront(): boolean {
-    return performance.now() >= this.#frontAt;
-  }
-
-  /** All that is ready. */
-  front(): ClaimRange[] {
-    return this.#entrypoints.map(wholeRange);
+  /** Whether it is time to look before the cursor. */
+  get wantsLook(): boolean {
+    return performance.now() >= this.#lookAt;
   }
 
   /** What stands behind the last claim. */
@@ -60,10 +73,16 @@ export class ClaimCursor {
     return this.#entrypoints.flatMap((name) => rangesOf(name, this.#levels.get(name)));
   }
 
-  /** The same, and what was committed since in transactions of a usual length, although its ids are lower. */
-  lately(): ClaimRange[] {
+  /** The same, and what has come so late: the number of one of {@linkcode REACHES_MS}. */
+  since(reach: number): ClaimRange[] {
     this.#remember();
-    return this.#entrypoints.flatMap((name) => rangesOf(name, this.#older.get(name)));
+    const levels = this.#pasts[reach]?.levels;
+    return this.#entrypoints.flatMap((name) => rangesOf(name, levels?.get(name)));
+  }
+
+  /** Whether it is known where a look of this reach begins. If not, it would see all. */
+  knows(reach: number): boolean {
+    return this.#pasts[reach]?.levels !== undefined;
   }
 
   /** Takes note of what a claim gave. */
@@ -77,15 +96,11 @@ export class ClaimCursor {
     this.#remember();
   }
 
-  /** Takes note of what a claim from the front gave, and whether that is `all` that was ready. */
-  noteFront(jobs: readonly Job[], all: boolean): void {
-    this.#frontAt = performance.now() + FRONT_INTERVAL_MS;
+  /** Takes note of what a look before the cursor gave, and whether that is `all` that was ready. */
+  noteLook(jobs: readonly Job[], all: boolean): void {
+    this.#lookAt = performance.now() + LOOK_INTERVAL_MS;
     // More may stand before the cursor than this claim could give: begin anew behind it.
-    if (!all && jobs.some((job) => this.#isBefore(job))) {
-      this.#levels = new Map();
-      this.#older = this.#newer = new Map();
-      this.#newerAt = -Infinity;
-    }
+    if (!all && jobs.some((job) => this.#isBefore(job))) this.#levels = new Map();
     this.note(jobs);
   }
 
@@ -96,10 +111,7 @@ export class ClaimCursor {
 
   #remember(): void {
     const now = performance.now();
-    if (now - this.#newerAt < LATE_MS) return;
-    this.#older = this.#newer;
-    this.#newer = new Map([...this.#levels].map(([name, levels]) => [name, new Map(levels)]));
-    this.#newerAt = now;
+    for (const past of this.#pasts) past.remember(this.#levels, now);
   }
 }
 

@@ -5,7 +5,7 @@ import type { ClaimedJob } from "../queries/job_row.ts";
 import type { ClaimRange } from "../queries/claim_range.ts";
 import { type Gate, isLimited, type Outlook, type QueueStore } from "../queries/queue.ts";
 import type { Room } from "./attempts.ts";
-import { ClaimCursor } from "./claim_cursor.ts";
+import { ClaimCursor, FRONT, REACHES_MS } from "./claim_cursor.ts";
 import { LeaseCursor } from "./lease_cursor.ts";
 import { Ration } from "./ration.ts";
 import type { Claim } from "./heartbeat.ts";
@@ -16,6 +16,9 @@ const TAKE_OVER_INTERVAL_MS = 500;
 
 /** Looks at all that is ready may take one part in so many of a worker's time, if they take long. */
 const FRONT_PARTS = 20;
+
+/** Likewise looks of each shorter reach, which are made instead where that is spent. */
+const REACH_PARTS = 80;
 
 /** Jobs of dead workers. */
 export interface TakeOver extends Claim {
@@ -41,14 +44,17 @@ export class Claimer {
   readonly limited: boolean;
   readonly #leased: boolean;
   readonly #cursor: ClaimCursor;
-  readonly #fronts = new Ration(FRONT_PARTS);
+  /** One for each reach. That of the shortest is not asked: each claim may look so far back. */
+  readonly #looks: readonly Ration[] = REACHES_MS.map((_, reach) =>
+    reach === FRONT ? new Ration(FRONT_PARTS) : new Ration(REACH_PARTS, 0)
+  );
   readonly #leases: LeaseCursor;
   /** When to look for leases that have run out, on the monotonic clock. */
   #takeOverAt = 0;
   /** Whether the worker has been idle since the last claim. */
   #idle = true;
-  /** Whether the last claim left nothing that was ready. */
-  #sawAll = false;
+  /** How far back the last look left nothing that was ready; none: `-1`. */
+  #seen = -1;
 
   constructor(parts: ClaimerParts) {
     this.#parts = parts;
@@ -89,52 +95,67 @@ export class Claimer {
   async lookAhead(event: string | null): Promise<Outlook> {
     this.#idle = true;
     const { queue, gates } = this.#parts;
-    const all = this.limited || this.#mayLookFromFront;
-    const ranges = all ? this.#cursor.front() : this.#cursor.lately();
+    // A claim can then look as far.
+    const reach = this.limited || this.#furthest === FRONT && this.#fronts.cheap ? FRONT : 0;
+    const ranges = this.#cursor.since(reach);
     const outlook = await this.#leases.lookAhead((age) =>
       queue.lookAhead(gates, event, ranges, age)
     );
     this.#takeOverAt = Math.min(this.#takeOverAt, performance.now() + outlook.staleMs);
-    this.#sawAll ||= all && !outlook.ready;
+    if (!outlook.ready) this.#seen = Math.max(this.#seen, reach);
     return outlook;
   }
 
-  /** Milliseconds until the worker is to look at the ready jobs that it has spared; `Infinity` if it has seen all. */
+  /** Milliseconds until the worker is to look at ready jobs that it has spared; `Infinity` if it has seen all. */
   get sparedMs(): number {
-    return this.limited || this.#sawAll ? Infinity : this.#fronts.dueMs;
+    if (this.limited) return Infinity;
+    const spared = this.#looks.filter((_, reach) => reach > this.#seen && this.#mayReach(reach));
+    return Math.min(...spared.map(({ dueMs }) => dueMs));
   }
 
   async #claimBehindCursor(limit: number, toTheEnd: boolean): Promise<ClaimedJob[]> {
     const idle = this.#idle;
     this.#idle = false;
-    if (this.#mayLookFromFront && (idle || this.#cursor.wantsFront)) {
-      return await this.#claimFromFront(limit);
-    }
-    const jobs = idle ? [] : await this.#dequeue(limit, this.#cursor.behind());
+    const reach = this.#furthest;
+    if (reach > 0 && (idle || this.#cursor.wantsLook)) return await this.#lookBack(limit, reach);
+    const jobs = idle ? [] : await this.#claimBehind(limit);
     // Where all handlers run, those behind the cursor are enough to go on with.
     if (jobs.length === limit || !toTheEnd) return jobs;
     // What stands before the cursor is seen before the worker waits.
-    const rest = this.#mayLookFromFront
-      ? this.#claimFromFront(limit - jobs.length)
-      : this.#dequeue(limit - jobs.length, this.#cursor.lately());
-    return [...jobs, ...await rest];
+    return [...jobs, ...await this.#lookBack(limit - jobs.length, this.#furthest)];
   }
 
-  get #mayLookFromFront(): boolean {
-    return (this.#parts.thorough ?? false) || this.#fronts.dueMs === 0;
+  get #fronts(): Ration {
+    return this.#looks[FRONT]!;
   }
 
-  async #claimFromFront(limit: number): Promise<ClaimedJob[]> {
-    const jobs = await this.#fronts.spend(() => this.#send(limit, this.#cursor.front()));
-    this.#cursor.noteFront(jobs, jobs.length < limit);
-    this.#sawAll = jobs.length < limit;
+  /** The furthest look that may be made now. */
+  get #furthest(): number {
+    if (this.#parts.thorough) return FRONT;
+    return this.#looks.findLastIndex((look, reach) =>
+      reach === 0 || this.#mayReach(reach) && look.dueMs === 0
+    );
+  }
+
+  #mayReach(reach: number): boolean {
+    return reach === FRONT || this.#cursor.knows(reach);
+  }
+
+  async #claimBehind(limit: number): Promise<ClaimedJob[]> {
+    this.#seen = -1;
+    const jobs = await this.#send(limit, this.#cursor.behind());
+    this.#cursor.note(jobs);
     return jobs;
   }
 
-  async #dequeue(limit: number, ranges: readonly ClaimRange[]): Promise<ClaimedJob[]> {
-    this.#sawAll = false;
-    const jobs = await this.#send(limit, ranges);
-    this.#cursor.note(jobs);
+  async #lookBack(limit: number, reach: number): Promise<ClaimedJob[]> {
+    this.#seen = -1;
+    const look = () => this.#send(limit, this.#cursor.since(reach));
+    const jobs = await (reach === 0 ? look() : this.#looks[reach]!.spend(look));
+    const all = jobs.length < limit;
+    if (reach === 0) this.#cursor.note(jobs);
+    else this.#cursor.noteLook(jobs, all);
+    if (all) this.#seen = reach;
     return jobs;
   }
 

@@ -10,12 +10,20 @@ const CHEAP_MS = 5;
  */
 export class Ration {
   readonly #parts: number;
+  readonly #cheapMs: number;
+  #cheap = true;
   /** When the next may be made, on the monotonic clock. */
   #at = 0;
 
-  /** They may take one part in so many of a worker's time. */
-  constructor(parts: number) {
+  /** They may take one part in so many of a worker's time. What takes no longer than `cheapMs` is not counted. */
+  constructor(parts: number, cheapMs: number = CHEAP_MS) {
     this.#parts = parts;
+    this.#cheapMs = cheapMs;
+  }
+
+  /** Whether the last one took a moment only. */
+  get cheap(): boolean {
+    return this.#cheap;
   }
 
   /** Milliseconds until the next may be made. */
@@ -32,7 +40,8 @@ export class Ration {
       const now = performance.now();
       const tookMs = now - begunAt;
       // Also of one that failed: if it cannot be made in time, those that are spared go on.
-      this.#at = tookMs <= CHEAP_MS ? now : now + Math.min(LONGEST_MS, tookMs * this.#parts);
+      this.#cheap = tookMs <= this.#cheapMs;
+      this.#at = this.#cheap ? now : now + Math.min(LONGEST_MS, tookMs * this.#parts);
     }
   }
 }
