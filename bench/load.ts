@@ -24,6 +24,8 @@ export interface LoadOptions {
 
 /** Jobs of one call of the producer. */
 const BATCH = 500;
+/** Longest that jobs may take to be enqueued beyond the time that was given for it. */
+const LATE_MS = 10 * 60_000;
 /** Longest wait for all jobs to be done. */
 const IDLE_MS = 20 * 60_000;
 
@@ -99,7 +101,8 @@ export class Load {
       rate,
       batch: BATCH,
     };
-    const report: ProducerReport = await this.#bench.produce(this.#contender, task);
+    const timeoutMs = count * 1_000 / rate + LATE_MS;
+    const report: ProducerReport = await this.#bench.produce(this.#contender, task, timeoutMs);
     return { from: report.begunAt, to: report.endedAt };
   }
 
