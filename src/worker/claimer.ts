@@ -95,8 +95,7 @@ export class Claimer {
   async lookAhead(event: string | null): Promise<Outlook> {
     this.#idle = true;
     const { queue, gates } = this.#parts;
-    // A claim can then look as far.
-    const reach = this.limited || this.#furthest === FRONT && this.#fronts.cheap ? FRONT : 0;
+    const reach = this.#nextClaimSeesAll ? FRONT : 0;
     const ranges = this.#cursor.since(reach);
     const outlook = await this.#leases.lookAhead((age) =>
       queue.lookAhead(gates, event, ranges, age)
@@ -135,6 +134,12 @@ export class Claimer {
     return this.#looks.findLastIndex((look, reach) =>
       reach === 0 || this.#mayReach(reach) && look.dueMs === 0
     );
+  }
+
+  /** Whether a job that is ready, wherever it stands, may be claimed as soon as it is seen. */
+  get #nextClaimSeesAll(): boolean {
+    if (this.limited || this.#parts.thorough) return true;
+    return this.#furthest === FRONT && this.#fronts.cheap;
   }
 
   #mayReach(reach: number): boolean {

@@ -282,4 +282,19 @@ describe("while looks from the front take long", () => {
     expect(await claim(worker, 20)).toEqual([]);
     expect(fronts).toBe(3);
   });
+
+  test("a drain does not end while a job is ready that it has put back", async () => {
+    const worker = claimer(["work"], { queue: slow, thorough: true });
+    await queue.queries.enqueue("work", Array(20).fill(null));
+    const [first] = await claim(worker, 10);
+    expect(await claim(worker, 20)).toHaveLength(10);
+    for (let n = 0; n < 2; n++) {
+      ahead += PAUSE_MS;
+      expect(await claim(worker, 20)).toEqual([]);
+    }
+    await store.release([first!], first!.queueManagerId!);
+
+    expect(await worker.lookAhead(null)).toMatchObject({ ready: true });
+    expect(await claim(worker, 20)).toHaveLength(1);
+  });
 });
