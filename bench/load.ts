@@ -25,7 +25,7 @@ export interface LoadOptions {
 /** Jobs of one call of the producer. */
 const BATCH = 500;
 /** Longest that jobs may take to be enqueued beyond the time that was given for it. */
-const LATE_MS = 10 * 60_000;
+const GRACE_MS = 10 * 60_000;
 /** Longest wait for all jobs to be done. */
 const IDLE_MS = 20 * 60_000;
 
@@ -101,7 +101,7 @@ export class Load {
       rate,
       batch: BATCH,
     };
-    const timeoutMs = count * 1_000 / rate + LATE_MS;
+    const timeoutMs = count * 1_000 / rate + GRACE_MS;
     const report: ProducerReport = await this.#bench.produce(this.#contender, task, timeoutMs);
     return { from: report.begunAt, to: report.endedAt };
   }
@@ -133,7 +133,7 @@ export class Load {
     const inside = this.#series.filter(({ at }) => at! >= from && at! <= to);
     const [first, last] = [inside[0], inside.at(-1)];
     const seenMs = (last?.at ?? 0) - (first?.at ?? 0);
-    if (seenMs < LEAST_SEEN * (to - from)) {
+    if (seenMs === 0 || seenMs < LEAST_SEEN * (to - from)) {
       throw new Error(`of ${Math.round(to - from)} ms only ${Math.round(seenMs)} were looked at`);
     }
     return (last!.jobs! - first!.jobs!) * 1_000 / seenMs;

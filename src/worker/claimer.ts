@@ -17,7 +17,7 @@ const TAKE_OVER_INTERVAL_MS = 500;
 /** Looks at all that is ready may take one part in so many of a worker's time, if they take long. */
 const FRONT_PARTS = 20;
 
-/** Likewise looks of each shorter reach, which are made instead where that is spent. */
+/** The same for the looks of each shorter reach, which are made while one at all would take too much. */
 const REACH_PARTS = 80;
 
 /** Jobs of dead workers. */
@@ -44,7 +44,7 @@ export class Claimer {
   readonly limited: boolean;
   readonly #leased: boolean;
   readonly #cursor: ClaimCursor;
-  /** One for each reach. That of the shortest is not asked: each claim may look so far back. */
+  /** One for each reach. Each claim may look back as far as the shortest, so that its ration is not asked. */
   readonly #looks: readonly Ration[] = REACHES_MS.map((_, reach) =>
     reach === FRONT ? new Ration(FRONT_PARTS) : new Ration(REACH_PARTS, 0)
   );
