@@ -17,7 +17,7 @@ const TAKE_OVER_INTERVAL_MS = 500;
 /** Looks at all that is ready may take one part in so many of a worker's time, if they take long. */
 const FRONT_PARTS = 20;
 
-/** The same for the looks of each shorter reach, which are made while one at all would take too much. */
+/** Likewise for looks of each shorter reach, which are made when none from the front is due. */
 const REACH_PARTS = 80;
 
 /** Jobs of dead workers. */
