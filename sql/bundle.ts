@@ -34,10 +34,18 @@ export function namedStatements(source: string): NamedStatement[] {
 
 /** Scripts of several statements, by file name without its ending: what `install` and its kin send as one text. */
 function scripts(): Record<string, string> {
-  const names = readdirSync(folder).filter((name) => name.endsWith(".sql")).sort();
-  return Object.fromEntries(
-    names.map((name) => [name.slice(0, -4), readFileSync(join(folder, name), "utf8").trim()]),
-  );
+  const functions = sqlFiles("functions").map(({ text }) => text).join("\n\n");
+  const scripts = sqlFiles(".").map(({ name, text }) => [name, text]);
+  return { ...Object.fromEntries(scripts), functions };
+}
+
+/** The `.sql` files of a folder. */
+function sqlFiles(of: string): { name: string; text: string }[] {
+  return readdirSync(join(folder, of)).filter((name) => name.endsWith(".sql")).sort()
+    .map((name) => ({
+      name: name.slice(0, -4),
+      text: readFileSync(join(folder, of, name), "utf8").trim(),
+    }));
 }
 
 /** The `-- name:` blocks of all files of a folder. */
@@ -68,13 +76,7 @@ function printed(): Record<string, string> {
 
 /** One `upgrade/` file is one step; the statements of a step are sent one by one. */
 function upgradeSteps(): Record<string, string> {
-  const names = readdirSync(join(folder, "upgrade")).filter((name) => name.endsWith(".sql")).sort();
-  return Object.fromEntries(
-    names.map((name) => [
-      name.slice(0, -4),
-      readFileSync(join(folder, "upgrade", name), "utf8").trim(),
-    ]),
-  );
+  return Object.fromEntries(sqlFiles("upgrade").map(({ name, text }) => [name, text]));
 }
 
 function constant(name: string, doc: string, texts: Record<string, string>): string {

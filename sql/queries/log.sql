@@ -1,22 +1,9 @@
 -- Statements on the log and the statistics, and what operators ask about jobs.
 
 -- name: job_status
--- Says where jobs stand: the status of a row of the queue; of a job that is gone, how it ended. One whose rows were removed
--- without a word in the log, as by TRUNCATE, was deleted. Null for an id of which neither table knows.
--- A row that ends a job counts before any other of the log: written in a transaction that began before the claim, it is
--- the older one by its time.
+-- Says where jobs stand: see sql/functions/log.sql.
 --   $1 text   job ids, bigint[]
-SELECT wanted.id, coalesce(
-    (SELECT status FROM {queue_table} WHERE id = wanted.id),
-    (
-        SELECT status FROM {queue_table_log}
-        WHERE job_id = wanted.id AND status IN ('successful', 'exception', 'canceled', 'deleted')
-        ORDER BY created DESC, id DESC
-        LIMIT 1
-    ),
-    (SELECT 'deleted'::{queue_status_type} FROM {queue_table_log} WHERE job_id = wanted.id LIMIT 1)
-)::text AS status
-FROM unnest($1::text::bigint[]) AS wanted(id);
+SELECT id, status FROM {job_status_function}($1::text::bigint[]);
 
 -- name: queue_size
 -- Counts the rows of the queue by entrypoint, priority and status.
@@ -71,10 +58,11 @@ BEGIN
     PERFORM set_config('lock_timeout', '3s', true), set_config('enable_seqscan', 'off', true);
     LOCK TABLE {statistics_table} IN SHARE ROW EXCLUSIVE MODE;
     LOOP
+        -- Many at once: while an old snapshot keeps the entries of those that are flagged, each time walks over them first.
         WITH counted AS (
             UPDATE {queue_table_log} SET aggregated = true
             WHERE NOT aggregated AND ctid = ANY (ARRAY(
-                SELECT ctid FROM {queue_table_log} WHERE NOT aggregated LIMIT 10000
+                SELECT ctid FROM {queue_table_log} WHERE NOT aggregated LIMIT 50000
             ))
             RETURNING created, entrypoint, priority, status
         )
@@ -90,26 +78,10 @@ END
 $$;
 
 -- name: prune_log
--- Deletes old log rows that are counted in the statistics, those that stand first in the table. Why a held job failed is kept as long as the job. Gives
--- how many it deleted.
+-- Deletes old log rows: see sql/functions/log.sql. Gives how many it deleted.
 --   $1 float8   age in milliseconds above which a row goes
 --   $2 int4     most rows to delete
-WITH gone AS (
-    DELETE FROM {queue_table_log} WHERE ctid = ANY (ARRAY(
-        SELECT entry.ctid FROM {queue_table_log} AS entry
-        WHERE entry.created < now() - $1::float8 * interval '1 millisecond'
-            AND entry.aggregated
-            -- Not EXISTS: the planner might read the whole queue for it.
-            AND (
-                entry.status <> 'failed'
-                OR (SELECT job.status FROM {queue_table} AS job WHERE job.id = entry.job_id) IS DISTINCT FROM 'failed'
-            )
-        LIMIT $2::int4
-        FOR UPDATE OF entry SKIP LOCKED
-    ))
-    RETURNING 1
-)
-SELECT count(*)::int4 AS count FROM gone;
+SELECT {prune_log_function}($1::float8, $2::int4) AS count;
 
 -- name: prune_statistics
 -- Deletes the oldest counts. Gives how many it deleted.

@@ -53,7 +53,7 @@ WHERE type.typname = '{queue_status_type_name}'
 UNION ALL
 SELECT 'function', proname, replace(prosrc, qualifier, '')
 FROM pg_proc JOIN place ON pronamespace = place.oid
-WHERE proname IN ('{function_name}', '{claim_function_name}', '{due_function_name}')
+WHERE proname IN ('{function_name}', {worker_function_names})
 UNION ALL
 SELECT 'function', format('%s(%s)', proname,
         CASE WHEN mark IS NULL THEN oidvectortypes(proargtypes) ELSE format_type(proargtypes[1], NULL) END),

@@ -28,6 +28,7 @@ export function explained(error: unknown, action: string, settings: Settings): u
   switch (code) {
     case "42P01": // undefined_table
     case "42704": // undefined_object, such as the enum
+    case "42883": // undefined_function
       return new SchemaError(`Cannot ${action} as ${message}: run "pgq install"`, { cause: error });
     case "3F000": // invalid_schema_name
       return new SchemaError(

@@ -1,5 +1,6 @@
 /** What this version needs in the catalog. The source is `sql/`; a test compares this list with a fresh install. */
 import type { Settings } from "../settings.ts";
+import { workerFunctionsOf } from "../sql/render.ts";
 
 /** Labels of the enum. */
 export const LABELS: readonly string[] = [
@@ -189,8 +190,7 @@ export function signatureOf(table: string, settings: Settings): readonly string[
 
 /** Functions that workers call, and that of the trigger. */
 export function functionsOf(settings: Settings): string[] {
-  const numbered = ["claim_3", "due_1"].map((name) => `${settings.prefix}fn_pgqueuer_${name}`);
-  return [settings.function, ...numbered];
+  return [settings.function, ...workerFunctionsOf(settings)];
 }
 
 /** Functions for everybody who speaks SQL, one for each type of the payload. */

@@ -3,11 +3,11 @@
 /** Scripts of several statements, from `sql/*.sql`. */
 export const scripts: {
   readonly enqueue: string;
-  readonly functions: string;
   readonly indexes: string;
   readonly install: string;
   readonly notify: string;
   readonly uninstall: string;
+  readonly functions: string;
 } = {
   enqueue: `-- Enqueues from SQL: a trigger, psql or any language. May run again: \`install\` and \`upgrade\` both use this file.
 --
@@ -166,275 +166,6 @@ BEGIN
     END LOOP;
 END
 $install$;`,
-  functions: `-- Functions of our own. May run again: \`install\` and \`upgrade\` both use this file. A function's name ends in a number that
--- changes with what it does, so that workers of the release before keep theirs.
-
--- Gives the places of up to a thousand due jobs of an entrypoint that has more of them, by priority. Deferred jobs cannot be
--- in the order of a claim before they are due, as no index knows the time; so each priority is looked at by itself, those
--- due longest first, and at most 64 of them. A caller adds those that are due longest of all, so none waits for ever.
-CREATE OR REPLACE FUNCTION {due_function}(wanted text, instant timestamptz) RETURNS SETOF tid AS $$
-DECLARE
-    level bigint := 2147483648;  -- above every priority
-    given int4;
-    total int4 := 0;
-BEGIN
-    FOR turn IN 1 .. 64 LOOP
-        level := (
-            SELECT priority FROM {queue_table}
-            WHERE entrypoint COLLATE "C" = wanted AND status = 'queued' AND execute_after > created
-                AND priority < level
-            ORDER BY priority DESC
-            LIMIT 1
-        );
-        EXIT WHEN level IS NULL;
-        RETURN QUERY
-            SELECT ctid FROM {queue_table}
-            WHERE entrypoint COLLATE "C" = wanted AND status = 'queued' AND execute_after > created
-                AND priority = level AND execute_after <= instant
-            ORDER BY execute_after
-            LIMIT 1000;
-        GET DIAGNOSTICS given = ROW_COUNT;
-        total := total + given;
-        EXIT WHEN total >= 1000;
-    END LOOP;
-END;
-$$ LANGUAGE plpgsql STABLE;
-
--- Claims jobs where some entrypoints have limits: highest priority first, then lowest id. What the planner could count with
--- stands in subqueries, as in queries/queue.sql.
---
--- A function, since each of its statements sees what has been committed by then: in one statement the picked jobs would be
--- counted as they were before the lock was had. It locks the row of each limited entrypoint, so that one worker at a time
--- claims from it. An entrypoint that another worker has locked is passed over: nobody waits, and the unlimited ones go on.
--- Python workers take no such lock; against them the unique index of seats decides (23505: claim again).
-CREATE OR REPLACE FUNCTION {claim_function}(
-    most int4,
-    startable int4,       -- most of them that may be of entrypoints with limits
-    manager uuid,
-    wanted text[],
-    concurrency int4[],   -- most picked jobs of the fleet; 0: no limit
-    rate float8[],        -- most starts a second of the fleet; infinity: no limit
-    serialized boolean[], -- jobs without a dedupe key run one after another
-    log_steps boolean     -- write a log row for each claim
-) RETURNS TABLE (
-    id bigint, priority int4, manager_id uuid, created timestamptz, updated timestamptz, heartbeat timestamptz,
-    due timestamptz, status {queue_status_type}, entrypoint text, dedupe text, payload bytea, headers jsonb,
-    attempts int4, slot bigint
-) AS $$
-#variable_conflict use_column
-DECLARE
-    locked text[];
-    instant timestamptz;
-BEGIN
-    -- The first claim of an entrypoint makes its row, and so does the first after a crash that emptied the table. A new
-    -- bucket is full.
-    INSERT INTO {limits_table} (entrypoint, tokens, refilled)
-    SELECT asked.entrypoint, least(greatest(1, asked.rate), 1e9), clock_timestamp()
-    FROM unnest((SELECT wanted), (SELECT concurrency), (SELECT rate), (SELECT serialized))
-        AS asked(entrypoint, concurrency, rate, serialized)
-    WHERE (asked.concurrency > 0 OR asked.rate < 'infinity' OR asked.serialized)
-        AND NOT EXISTS (SELECT 1 FROM {limits_table} AS gate WHERE gate.entrypoint = asked.entrypoint)
-    ORDER BY asked.entrypoint
-    ON CONFLICT DO NOTHING;
-
-    locked := ARRAY(
-        SELECT gate.entrypoint FROM {limits_table} AS gate WHERE gate.entrypoint = ANY ((SELECT wanted)::text[])
-        ORDER BY gate.entrypoint FOR UPDATE SKIP LOCKED
-    );
-    -- After the locks: the starts of an entrypoint get instants in the order of its claims, so that its rate is exact.
-    instant := clock_timestamp();
-
-    RETURN QUERY
-    WITH asked AS (
-        SELECT * FROM unnest((SELECT wanted), (SELECT concurrency), (SELECT rate), (SELECT serialized))
-            AS asked(entrypoint, concurrency, rate, serialized)
-    ), gate AS (
-        SELECT asked.*,
-            asked.concurrency > 0 OR asked.rate < 'infinity' OR asked.serialized AS limited,
-            CASE WHEN asked.rate < 'infinity' THEN least(
-                greatest(1, asked.rate),
-                bucket.tokens + extract(epoch FROM instant - bucket.refilled) * asked.rate
-            ) END AS tokens,
-            CASE WHEN asked.concurrency > 0 THEN asked.concurrency - (
-                SELECT count(*) FROM (
-                    SELECT job.id FROM {queue_table} AS job
-                    WHERE job.status = 'picked' AND job.entrypoint = asked.entrypoint
-                    ORDER BY job.heartbeat
-                    LIMIT asked.concurrency
-                ) AS picked
-            ) END AS seats,
-            asked.serialized AND EXISTS (
-                SELECT 1 FROM (
-                    SELECT job.id FROM {queue_table} AS job
-                    WHERE job.status = 'picked' AND job.entrypoint = asked.entrypoint AND job.dedupe_key IS NULL
-                    ORDER BY job.heartbeat
-                    LIMIT 1
-                ) AS first
-            ) AS keyless_runs
-        FROM asked LEFT JOIN {limits_table} AS bucket ON bucket.entrypoint = asked.entrypoint
-    ), opened AS (
-        SELECT gate.*,
-            CASE WHEN gate.limited THEN least(most, startable, gate.seats, floor(gate.tokens))::int4 ELSE most END AS room
-        FROM gate
-        WHERE NOT gate.limited OR gate.entrypoint = ANY ((SELECT locked)::text[])
-    ), share AS (
-        -- How many of the first jobs belong to each entrypoint: more than will be claimed are not locked.
-        SELECT front.entrypoint, count(*) AS jobs FROM (
-            SELECT job.entrypoint FROM (
-                SELECT opened.entrypoint, opened.limited, job.priority, job.id,
-                    row_number() OVER (PARTITION BY opened.limited ORDER BY job.priority DESC, job.id) AS start
-                FROM opened CROSS JOIN LATERAL (
-                    SELECT job.priority, job.id FROM {queue_table} AS job
-                    WHERE job.entrypoint COLLATE "C" = opened.entrypoint AND job.status = 'queued'
-                        AND job.execute_after <= job.created
-                    ORDER BY job.priority DESC, job.id
-                    LIMIT CASE WHEN opened.serialized THEN 0 ELSE greatest(0, opened.room) END
-                ) AS job
-            ) AS job
-            -- Those that may not start must not count: they would take the place of jobs that may.
-            WHERE NOT job.limited OR job.start <= startable
-            ORDER BY job.priority DESC, job.id
-            LIMIT (SELECT most)
-        ) AS front
-        GROUP BY front.entrypoint
-    ), ready AS (
-        SELECT job.* FROM opened LEFT JOIN share ON share.entrypoint = opened.entrypoint CROSS JOIN LATERAL (
-            SELECT ctid AS place, job.id, job.priority, job.entrypoint, job.dedupe_key IS NULL AS keyless
-            FROM {queue_table} AS job
-            WHERE job.entrypoint COLLATE "C" = opened.entrypoint AND job.status = 'queued'
-                AND job.execute_after <= job.created
-            ORDER BY job.priority DESC, job.id
-            LIMIT CASE
-                WHEN opened.keyless_runs THEN 0
-                WHEN opened.serialized THEN greatest(0, opened.room)
-                ELSE coalesce(share.jobs, 0)
-            END
-            FOR UPDATE SKIP LOCKED
-        ) AS job
-    ), keyed AS (
-        -- Only one job without a key may go: those with one that stand behind such jobs.
-        SELECT job.* FROM opened CROSS JOIN LATERAL (
-            SELECT ctid AS place, job.id, job.priority, job.entrypoint, false AS keyless
-            FROM {queue_table} AS job
-            WHERE job.entrypoint COLLATE "C" = opened.entrypoint AND job.status = 'queued'
-                AND job.execute_after <= job.created AND job.dedupe_key IS NOT NULL
-            ORDER BY job.priority DESC, job.id
-            LIMIT CASE WHEN opened.serialized THEN greatest(0, opened.room) ELSE 0 END
-            FOR UPDATE SKIP LOCKED
-        ) AS job
-    ), longest AS (
-        SELECT opened.entrypoint, job.place FROM opened CROSS JOIN LATERAL (
-            SELECT ctid AS place FROM {queue_table} AS job
-            WHERE job.entrypoint COLLATE "C" = opened.entrypoint AND job.status = 'queued'
-                AND job.execute_after > job.created AND job.execute_after <= (SELECT instant)
-            ORDER BY job.execute_after
-            LIMIT CASE WHEN opened.room > 0 THEN 1000 ELSE 0 END
-        ) AS job
-    ), keyed_longest AS (
-        -- Behind very many jobs without a key, of which one may go.
-        SELECT opened.entrypoint, job.place FROM opened CROSS JOIN LATERAL (
-            SELECT ctid AS place FROM {queue_table} AS job
-            WHERE job.entrypoint COLLATE "C" = opened.entrypoint AND job.status = 'queued'
-                AND job.execute_after > job.created AND job.execute_after <= (SELECT instant) AND job.dedupe_key IS NOT NULL
-            ORDER BY job.execute_after
-            LIMIT CASE WHEN opened.serialized AND opened.room > 0 THEN 1000 ELSE 0 END
-        ) AS job
-    ), crowded AS (
-        SELECT longest.entrypoint FROM longest GROUP BY longest.entrypoint HAVING count(*) = 1000
-    ), part AS (
-        -- Of jobs without a key a serialized entrypoint starts one: they must not hide those that have one.
-        SELECT opened.entrypoint, opened.room, NULL::boolean AS keyless FROM opened WHERE NOT opened.serialized
-        UNION ALL SELECT opened.entrypoint, opened.room, false FROM opened WHERE opened.serialized
-        UNION ALL SELECT opened.entrypoint, least(opened.room, 1), true FROM opened
-            WHERE opened.serialized AND NOT opened.keyless_runs
-    ), due AS (
-        -- As many of each as it has room for: one that is full must not hide the others.
-        SELECT job.* FROM part CROSS JOIN LATERAL (
-            SELECT ctid AS place, job.id, job.priority, job.entrypoint, job.dedupe_key IS NULL AS keyless
-            FROM {queue_table} AS job
-            WHERE job.status = 'queued' AND (part.keyless IS NULL OR part.keyless = (job.dedupe_key IS NULL))
-                AND job.ctid = ANY (ARRAY(
-                    SELECT longest.place FROM longest WHERE longest.entrypoint = part.entrypoint
-                    UNION ALL
-                    SELECT keyed_longest.place FROM keyed_longest WHERE keyed_longest.entrypoint = part.entrypoint
-                    UNION ALL
-                    SELECT found.place
-                    FROM crowded CROSS JOIN LATERAL {due_function}(crowded.entrypoint, instant) AS found(place)
-                    WHERE crowded.entrypoint = part.entrypoint
-                ))
-            ORDER BY job.priority DESC, job.id
-            LIMIT greatest(0, part.room)
-            FOR UPDATE SKIP LOCKED
-        ) AS job
-    ), ranked AS (
-        SELECT candidate.*, opened.room, opened.concurrency, opened.serialized, opened.limited,
-            row_number() OVER (
-                PARTITION BY candidate.entrypoint, opened.serialized AND candidate.keyless
-                ORDER BY candidate.priority DESC, candidate.id
-            ) AS turn
-        FROM (
-            SELECT * FROM ready
-            UNION ALL SELECT * FROM keyed WHERE NOT EXISTS (SELECT 1 FROM ready WHERE ready.id = keyed.id)
-            UNION ALL SELECT * FROM due
-        ) AS candidate
-        JOIN opened ON opened.entrypoint = candidate.entrypoint
-    ), allowed AS (
-        SELECT ranked.*,
-            row_number() OVER (PARTITION BY ranked.entrypoint ORDER BY ranked.priority DESC, ranked.id) AS rank
-        FROM ranked WHERE NOT (ranked.serialized AND ranked.keyless AND ranked.turn > 1)
-    ), fitting AS (
-        SELECT allowed.*,
-            row_number() OVER (PARTITION BY allowed.limited ORDER BY allowed.priority DESC, allowed.id) AS start
-        FROM allowed WHERE allowed.rank <= allowed.room
-    ), chosen AS (
-        SELECT * FROM fitting WHERE NOT fitting.limited OR fitting.start <= startable
-        ORDER BY fitting.priority DESC, fitting.id
-        LIMIT (SELECT most)
-    ), seat AS (
-        -- The free ones of each entrypoint, in an array: by its place there each job finds its own.
-        SELECT opened.entrypoint, ARRAY(
-            SELECT number FROM generate_series(0, opened.concurrency - 1) AS number
-            WHERE NOT EXISTS (
-                SELECT 1 FROM {queue_table} AS job
-                WHERE job.status = 'picked' AND job.entrypoint = opened.entrypoint AND job.slot = number
-            )
-            ORDER BY number
-            LIMIT greatest(0, opened.room)
-        ) AS numbers
-        FROM opened WHERE opened.concurrency > 0
-    ), seated AS (
-        SELECT chosen.id, seat.numbers[chosen.rank] AS slot
-        FROM chosen JOIN seat ON seat.entrypoint = chosen.entrypoint
-        -- Always so. What is named once is put in place of its name, and would be computed for each job.
-        WHERE EXISTS (SELECT 1 FROM seat)
-    ), claimed AS (
-        UPDATE {queue_table} AS job
-        SET status = 'picked', updated = instant, heartbeat = instant, queue_manager_id = manager,
-            -- As one value, likewise: it does not depend on the job.
-            slot = ((SELECT jsonb_object_agg(seated.id, seated.slot) FROM seated) ->> job.id::text)::bigint
-        WHERE job.ctid = ANY (ARRAY(SELECT place FROM chosen))
-        RETURNING job.*
-    ), charged AS (
-        UPDATE {limits_table} AS bucket
-        SET tokens = taken.tokens - taken.jobs, refilled = instant
-        FROM (
-            SELECT gate.entrypoint, gate.tokens, count(*) AS jobs
-            FROM claimed JOIN gate ON gate.entrypoint = claimed.entrypoint
-            WHERE gate.tokens IS NOT NULL
-            GROUP BY gate.entrypoint, gate.tokens
-        ) AS taken
-        WHERE bucket.entrypoint = taken.entrypoint
-    ), logged AS (
-        INSERT INTO {queue_table_log} (created, job_id, status, entrypoint, priority)
-        SELECT instant, claimed.id, 'picked', claimed.entrypoint, claimed.priority FROM claimed
-        WHERE log_steps
-    )
-    SELECT claimed.id::bigint, claimed.priority, claimed.queue_manager_id, claimed.created, claimed.updated,
-        claimed.heartbeat, claimed.execute_after, claimed.status, claimed.entrypoint, claimed.dedupe_key,
-        claimed.payload, claimed.headers, claimed.attempts, claimed.slot
-    FROM claimed ORDER BY claimed.priority DESC, claimed.id;
-END;
-$$ LANGUAGE plpgsql;`,
   indexes: `-- Every index besides the primary keys. Each statement may run again: \`install\` and \`upgrade\` both use this file.
 -- "Python" marks an index that our statements do not use and a Python worker, dashboard or upgrade does.
 
@@ -628,8 +359,9 @@ DROP TABLE IF EXISTS {schedules_table};
 DROP TABLE IF EXISTS {limits_table};
 DROP FUNCTION IF EXISTS {schema_prefix}{prefix}fn_pgqueuer_claim_1(int4, uuid, text[], int4[], float8[], boolean[]);
 DROP FUNCTION IF EXISTS {schema_prefix}{prefix}fn_pgqueuer_claim_2(int4, int4, uuid, text[], int4[], float8[], boolean[], boolean);
-DROP FUNCTION IF EXISTS {claim_function}(int4, int4, uuid, text[], int4[], float8[], boolean[], boolean);
-DROP FUNCTION IF EXISTS {due_function}(text, timestamptz);
+DROP FUNCTION IF EXISTS {schema_prefix}{prefix}fn_pgqueuer_claim_3(int4, int4, uuid, text[], int4[], float8[], boolean[], boolean);
+DROP FUNCTION IF EXISTS {schema_prefix}{prefix}fn_pgqueuer_due_1(text, timestamptz);
+DROP FUNCTION IF EXISTS {worker_functions};
 DROP FUNCTION IF EXISTS {enqueue_function}(text, bytea, bigint, interval, timestamptz, text, jsonb, text);
 DROP FUNCTION IF EXISTS {enqueue_function}(text, text, bigint, interval, timestamptz, text, jsonb, text);
 DROP FUNCTION IF EXISTS {enqueue_function}(text, jsonb, bigint, interval, timestamptz, text, jsonb, text);
@@ -637,6 +369,998 @@ DROP FUNCTION IF EXISTS {function}();
 DROP TYPE IF EXISTS {queue_status_type};
 -- Left over from old releases of the Python project.
 DROP TYPE IF EXISTS {legacy_status_type};`,
+  functions: `-- Claims jobs where some entrypoints have limits: highest priority first, then lowest id. What the planner could count with
+-- stands in subqueries, as in all of them.
+--
+-- A function, since each of its statements sees what has been committed by then: in one statement the picked jobs would be
+-- counted as they were before the lock was had. It locks the row of each limited entrypoint, so that one worker at a time
+-- claims from it. An entrypoint that another worker has locked is passed over: nobody waits, and the unlimited ones go on.
+-- Python workers take no such lock; against them the unique index of seats decides (23505: claim again).
+CREATE OR REPLACE FUNCTION {claim_function}(
+    most int4,
+    startable int4,       -- most of them that may be of entrypoints with limits
+    manager uuid,
+    wanted text[],
+    concurrency int4[],   -- most picked jobs of the fleet; 0: no limit
+    rate float8[],        -- most starts a second of the fleet; infinity: no limit
+    serialized boolean[], -- jobs without a dedupe key run one after another
+    log_steps boolean     -- write a log row for each claim
+) RETURNS TABLE (
+    id bigint, priority int4, manager_id uuid, created timestamptz, updated timestamptz, heartbeat timestamptz,
+    due timestamptz, status {queue_status_type}, entrypoint text, dedupe text, payload bytea, headers jsonb,
+    attempts int4, slot bigint
+) AS $$
+#variable_conflict use_column
+DECLARE
+    locked text[];
+    instant timestamptz;
+BEGIN
+    -- The first claim of an entrypoint makes its row, and so does the first after a crash that emptied the table. A new
+    -- bucket is full.
+    INSERT INTO {limits_table} (entrypoint, tokens, refilled)
+    SELECT asked.entrypoint, least(greatest(1, asked.rate), 1e9), clock_timestamp()
+    FROM unnest((SELECT wanted), (SELECT concurrency), (SELECT rate), (SELECT serialized))
+        AS asked(entrypoint, concurrency, rate, serialized)
+    WHERE (asked.concurrency > 0 OR asked.rate < 'infinity' OR asked.serialized)
+        AND NOT EXISTS (SELECT 1 FROM {limits_table} AS gate WHERE gate.entrypoint = asked.entrypoint)
+    ORDER BY asked.entrypoint
+    ON CONFLICT DO NOTHING;
+
+    locked := ARRAY(
+        SELECT gate.entrypoint FROM {limits_table} AS gate WHERE gate.entrypoint = ANY ((SELECT wanted)::text[])
+        ORDER BY gate.entrypoint FOR UPDATE SKIP LOCKED
+    );
+    -- After the locks: the starts of an entrypoint get instants in the order of its claims, so that its rate is exact.
+    instant := clock_timestamp();
+
+    RETURN QUERY
+    WITH asked AS (
+        SELECT * FROM unnest((SELECT wanted), (SELECT concurrency), (SELECT rate), (SELECT serialized))
+            AS asked(entrypoint, concurrency, rate, serialized)
+    ), gate AS (
+        SELECT asked.*,
+            asked.concurrency > 0 OR asked.rate < 'infinity' OR asked.serialized AS limited,
+            CASE WHEN asked.rate < 'infinity' THEN least(
+                greatest(1, asked.rate),
+                bucket.tokens + extract(epoch FROM instant - bucket.refilled) * asked.rate
+            ) END AS tokens,
+            CASE WHEN asked.concurrency > 0 THEN asked.concurrency - (
+                SELECT count(*) FROM (
+                    SELECT job.id FROM {queue_table} AS job
+                    WHERE job.status = 'picked' AND job.entrypoint = asked.entrypoint
+                    ORDER BY job.heartbeat
+                    LIMIT asked.concurrency
+                ) AS picked
+            ) END AS seats,
+            asked.serialized AND EXISTS (
+                SELECT 1 FROM (
+                    SELECT job.id FROM {queue_table} AS job
+                    WHERE job.status = 'picked' AND job.entrypoint = asked.entrypoint AND job.dedupe_key IS NULL
+                    ORDER BY job.heartbeat
+                    LIMIT 1
+                ) AS first
+            ) AS keyless_runs
+        FROM asked LEFT JOIN {limits_table} AS bucket ON bucket.entrypoint = asked.entrypoint
+    ), opened AS (
+        SELECT gate.*,
+            CASE WHEN gate.limited THEN least(most, startable, gate.seats, floor(gate.tokens))::int4 ELSE most END AS room
+        FROM gate
+        WHERE NOT gate.limited OR gate.entrypoint = ANY ((SELECT locked)::text[])
+    ), share AS (
+        -- How many of the first jobs belong to each entrypoint: more than will be claimed are not locked.
+        SELECT front.entrypoint, count(*) AS jobs FROM (
+            SELECT job.entrypoint FROM (
+                SELECT opened.entrypoint, opened.limited, job.priority, job.id,
+                    row_number() OVER (PARTITION BY opened.limited ORDER BY job.priority DESC, job.id) AS start
+                FROM opened CROSS JOIN LATERAL {ready_function}(
+                    opened.entrypoint, CASE WHEN opened.serialized THEN 0 ELSE opened.room END, 'look',
+                    ARRAY[-2147483648], ARRAY[2147483647], ARRAY[0::bigint]
+                ) AS job
+            ) AS job
+            -- Those that may not start must not count: they would take the place of jobs that may.
+            WHERE NOT job.limited OR job.start <= startable
+            ORDER BY job.priority DESC, job.id
+            LIMIT (SELECT most)
+        ) AS front
+        GROUP BY front.entrypoint
+    ), ready AS (
+        SELECT job.place, job.id, job.priority, opened.entrypoint, job.keyless
+        FROM opened LEFT JOIN share ON share.entrypoint = opened.entrypoint
+        CROSS JOIN LATERAL {ready_function}(
+            opened.entrypoint,
+            CASE
+                WHEN opened.keyless_runs THEN 0
+                WHEN opened.serialized THEN opened.room
+                ELSE coalesce(share.jobs, 0)::int4
+            END,
+            'lock', ARRAY[-2147483648], ARRAY[2147483647], ARRAY[0::bigint]
+        ) AS job
+    ), keyed AS (
+        -- Only one job without a key may go: those with one that stand behind such jobs.
+        SELECT job.place, job.id, job.priority, opened.entrypoint, job.keyless
+        FROM opened CROSS JOIN LATERAL {ready_function}(
+            opened.entrypoint, CASE WHEN opened.serialized THEN opened.room ELSE 0 END, 'lock keyed',
+            ARRAY[-2147483648], ARRAY[2147483647], ARRAY[0::bigint]
+        ) AS job
+    ), part AS (
+        -- Of jobs without a key a serialized entrypoint starts one: they must not hide those that have one.
+        SELECT opened.entrypoint, opened.room, NULL::boolean AS keyless FROM opened WHERE NOT opened.serialized
+        UNION ALL SELECT opened.entrypoint, opened.room, false FROM opened WHERE opened.serialized
+        UNION ALL SELECT opened.entrypoint, least(opened.room, 1), true FROM opened
+            WHERE opened.serialized AND NOT opened.keyless_runs
+    ), due AS (
+        -- As many of each as it has room for: one that is full must not hide the others.
+        SELECT job.* FROM part CROSS JOIN LATERAL (
+            SELECT ctid AS place, job.id, job.priority, job.entrypoint, job.dedupe_key IS NULL AS keyless
+            FROM {queue_table} AS job
+            -- Written so that no index serves: the rows are found by their places.
+            WHERE job.status IS NOT DISTINCT FROM 'queued'
+                AND (part.keyless IS NULL OR part.keyless = (job.dedupe_key IS NULL))
+                AND job.ctid = ANY (ARRAY(SELECT {due_function}(part.entrypoint, instant, part.keyless)))
+            ORDER BY job.priority DESC, job.id
+            LIMIT greatest(0, part.room)
+            FOR UPDATE SKIP LOCKED
+        ) AS job
+    ), ranked AS (
+        SELECT candidate.*, opened.room, opened.concurrency, opened.serialized, opened.limited,
+            row_number() OVER (
+                PARTITION BY candidate.entrypoint, opened.serialized AND candidate.keyless
+                ORDER BY candidate.priority DESC, candidate.id
+            ) AS turn
+        FROM (
+            SELECT * FROM ready
+            UNION ALL SELECT * FROM keyed WHERE NOT EXISTS (SELECT 1 FROM ready WHERE ready.id = keyed.id)
+            UNION ALL SELECT * FROM due
+        ) AS candidate
+        JOIN opened ON opened.entrypoint = candidate.entrypoint
+    ), allowed AS (
+        SELECT ranked.*,
+            row_number() OVER (PARTITION BY ranked.entrypoint ORDER BY ranked.priority DESC, ranked.id) AS rank
+        FROM ranked WHERE NOT (ranked.serialized AND ranked.keyless AND ranked.turn > 1)
+    ), fitting AS (
+        SELECT allowed.*,
+            row_number() OVER (PARTITION BY allowed.limited ORDER BY allowed.priority DESC, allowed.id) AS start
+        FROM allowed WHERE allowed.rank <= allowed.room
+    ), chosen AS (
+        SELECT * FROM fitting WHERE NOT fitting.limited OR fitting.start <= startable
+        ORDER BY fitting.priority DESC, fitting.id
+        LIMIT (SELECT most)
+    ), seat AS (
+        -- The free ones of each entrypoint, in an array: by its place there each job finds its own.
+        SELECT opened.entrypoint, ARRAY(
+            SELECT number FROM generate_series(0, opened.concurrency - 1) AS number
+            WHERE NOT EXISTS (
+                SELECT 1 FROM {queue_table} AS job
+                WHERE job.status = 'picked' AND job.entrypoint = opened.entrypoint AND job.slot = number
+            )
+            ORDER BY number
+            LIMIT greatest(0, opened.room)
+        ) AS numbers
+        FROM opened WHERE opened.concurrency > 0
+    ), seated AS (
+        SELECT chosen.id, seat.numbers[chosen.rank] AS slot
+        FROM chosen JOIN seat ON seat.entrypoint = chosen.entrypoint
+        -- Always so. What is named once is put in place of its name, and would be computed for each job.
+        WHERE EXISTS (SELECT 1 FROM seat)
+    ), claimed AS (
+        UPDATE {queue_table} AS job
+        SET status = 'picked', updated = instant, heartbeat = instant, queue_manager_id = manager,
+            -- As one value, likewise: it does not depend on the job.
+            slot = ((SELECT jsonb_object_agg(seated.id, seated.slot) FROM seated) ->> job.id::text)::bigint
+        WHERE job.ctid = ANY (ARRAY(SELECT place FROM chosen))
+        RETURNING job.*
+    ), charged AS (
+        UPDATE {limits_table} AS bucket
+        SET tokens = taken.tokens - taken.jobs, refilled = instant
+        FROM (
+            SELECT gate.entrypoint, gate.tokens, count(*) AS jobs
+            FROM claimed JOIN gate ON gate.entrypoint = claimed.entrypoint
+            WHERE gate.tokens IS NOT NULL
+            GROUP BY gate.entrypoint, gate.tokens
+        ) AS taken
+        WHERE bucket.entrypoint = taken.entrypoint
+    ), logged AS (
+        INSERT INTO {queue_table_log} (created, job_id, status, entrypoint, priority)
+        SELECT instant, claimed.id, 'picked', claimed.entrypoint, claimed.priority FROM claimed
+        WHERE log_steps
+    )
+    SELECT claimed.id::bigint, claimed.priority, claimed.queue_manager_id, claimed.created, claimed.updated,
+        claimed.heartbeat, claimed.execute_after, claimed.status, claimed.entrypoint, claimed.dedupe_key,
+        claimed.payload, claimed.headers, claimed.attempts, claimed.slot
+    FROM claimed ORDER BY claimed.priority DESC, claimed.id;
+END;
+$$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off;
+
+-- Claims without limits.
+
+-- Claims ready jobs, highest priority first, then lowest id.
+--
+-- Ready jobs are read in ranges of their index, deferred ones whose time has come from indexes of their own, so that
+-- deferred jobs in front of the queue cost nothing. A range that begins behind the jobs claimed last leaves out their dead
+-- index entries, which nobody can remove while any session holds an old snapshot. Rows that another session has locked are
+-- passed over. The UPDATE finds the locked rows by their place, not by a join.
+CREATE OR REPLACE FUNCTION {dequeue_function}(
+    most int4,
+    wanted text[],
+    manager uuid,       -- queue manager that takes the lease
+    owner text[],       -- entrypoint of each range; the ranges of one do not overlap
+    lowest int4[],      -- lowest priority of each range
+    highest int4[],     -- highest priority of each range
+    after bigint[],     -- id after which each range begins
+    log_steps boolean   -- write a log row for each claim
+) RETURNS TABLE (
+    id bigint, priority int4, entrypoint text, dedupe text, payload bytea, headers jsonb, attempts int4, slot bigint,
+    created timestamptz, due timestamptz
+) AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH front AS (
+        SELECT range.entrypoint, array_agg(range.lowest ORDER BY range.highest DESC) AS lowest,
+            array_agg(range.highest ORDER BY range.highest DESC) AS highest,
+            array_agg(range.after ORDER BY range.highest DESC) AS after
+        FROM unnest((SELECT owner), (SELECT lowest), (SELECT highest), (SELECT after))
+            AS range(entrypoint, lowest, highest, after)
+        GROUP BY range.entrypoint
+    ), share AS (
+        -- How many of the first jobs belong to each of several entrypoints: more than will be claimed are not locked.
+        SELECT first.entrypoint, count(*)::int4 AS jobs FROM (
+            SELECT front.entrypoint
+            FROM front CROSS JOIN LATERAL {ready_function}(
+                front.entrypoint, most, 'look', front.lowest, front.highest, front.after
+            ) AS job
+            WHERE (SELECT cardinality(wanted) > 1)
+            ORDER BY job.priority DESC, job.id
+            LIMIT (SELECT most)
+        ) AS first
+        GROUP BY first.entrypoint
+    ), candidate AS (
+        SELECT job.place, job.id, job.priority
+        FROM front LEFT JOIN share ON share.entrypoint = front.entrypoint
+        CROSS JOIN LATERAL {ready_function}(
+            front.entrypoint, CASE WHEN (SELECT cardinality(wanted) > 1) THEN coalesce(share.jobs, 0) ELSE most END,
+            'lock', front.lowest, front.highest, front.after
+        ) AS job
+        UNION ALL
+        SELECT job.* FROM (
+            SELECT ctid AS place, id, priority FROM {queue_table}
+            -- Written so that no index serves: the rows are found by their places.
+            WHERE status IS NOT DISTINCT FROM 'queued' AND ctid = ANY (ARRAY(
+                SELECT found.place FROM unnest((SELECT wanted)) AS asked(entrypoint)
+                CROSS JOIN LATERAL {due_function}(asked.entrypoint, now(), NULL) AS found(place)
+            ))
+            ORDER BY priority DESC, id
+            LIMIT (SELECT most)
+            FOR UPDATE SKIP LOCKED
+        ) AS job
+    ), claimed AS (
+        UPDATE {queue_table}
+        -- A claim without a seat clears the seat: a value left by another client could hit the index of seats.
+        SET status = 'picked', updated = now(), heartbeat = now(), queue_manager_id = manager, slot = NULL
+        WHERE ctid = ANY (ARRAY(
+            SELECT candidate.place FROM candidate ORDER BY candidate.priority DESC, candidate.id LIMIT (SELECT most)
+        ))
+        RETURNING id::bigint, priority, entrypoint, dedupe_key, payload, headers, attempts, slot, created, execute_after
+    ), logged AS (
+        INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
+        SELECT claimed.id, 'picked', claimed.entrypoint, claimed.priority FROM claimed WHERE log_steps
+    )
+    SELECT * FROM claimed ORDER BY claimed.priority DESC, claimed.id;
+END;
+$$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off;
+
+-- Deals with picked jobs whose lease has run out: claims them; puts those of limited entrypoints back, to be claimed
+-- within the limits; keeps as failed those whose workers died too often in a row. Gives the claimed ones, and in each row how
+-- many it dealt with; if it claimed none, one row with that alone.
+--
+-- Entries of jobs that have ended stand in front of those of jobs that run, and stay there while any session holds an old
+-- snapshot. To begin behind them spares a walk over all of them.
+CREATE OR REPLACE FUNCTION {take_over_function}(
+    most int4,
+    manager uuid,        -- queue manager that takes the lease
+    running bigint[],    -- ids that the queue manager is running itself
+    wanted text[],
+    timeout float8[],    -- age in milliseconds at which a heartbeat of each is too old
+    limited boolean[],   -- whether each has a limit
+    take_overs int4[],   -- take-overs in a row after which a job of each is held
+    oldest float8,       -- age in milliseconds up to which heartbeats are looked at: older ones have been dealt with
+    log_steps boolean    -- write a log row for each claim
+) RETURNS TABLE (
+    id bigint, priority int4, entrypoint text, dedupe text, payload bytea, headers jsonb, attempts int4, slot bigint,
+    created timestamptz, due timestamptz, canceled boolean, dealt int4
+) AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH asked AS (
+        SELECT * FROM unnest((SELECT wanted), (SELECT timeout), (SELECT limited), (SELECT take_overs))
+            AS asked(entrypoint, timeout, limited, allowed)
+    ), stale AS (
+        SELECT job.ctid AS place,
+            CASE
+                -- To be ended by the one who claims it.
+                WHEN job.cancel_requested THEN 'claim'
+                WHEN job.take_overs + 1 >= asked.allowed THEN 'hold'
+                WHEN asked.limited THEN 'put back'
+                ELSE 'claim'
+            END AS fate
+        FROM {queue_table} AS job JOIN asked ON asked.entrypoint = job.entrypoint
+        WHERE job.status = 'picked'
+            AND job.heartbeat < now() - (SELECT min(asked.timeout) FROM asked) * interval '1 millisecond'
+            AND job.heartbeat < now() - asked.timeout * interval '1 millisecond'
+            AND job.heartbeat >= now() - (SELECT oldest) * interval '1 millisecond'
+            AND job.id <> ALL ((SELECT running)::bigint[])
+        ORDER BY job.heartbeat
+        LIMIT (SELECT most)
+        FOR UPDATE OF job SKIP LOCKED
+    ), claimed AS (
+        UPDATE {queue_table}
+        SET updated = now(), heartbeat = now(), queue_manager_id = manager, take_overs = take_overs + 1
+        WHERE ctid = ANY (ARRAY(SELECT stale.place FROM stale WHERE stale.fate = 'claim'))
+        RETURNING id::bigint, priority, entrypoint, dedupe_key, payload, headers, attempts, slot, created, execute_after,
+            cancel_requested
+    ), put_back AS (
+        UPDATE {queue_table}
+        SET status = 'queued', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = take_overs + 1
+        WHERE ctid = ANY (ARRAY(SELECT stale.place FROM stale WHERE stale.fate = 'put back'))
+        RETURNING id, entrypoint, priority
+    ), held AS (
+        UPDATE {queue_table}
+        SET status = 'failed', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = take_overs + 1
+        WHERE ctid = ANY (ARRAY(SELECT stale.place FROM stale WHERE stale.fate = 'hold'))
+        RETURNING id, entrypoint, priority, take_overs
+    ), logged AS (
+        INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority, traceback)
+        SELECT claimed.id, 'picked'::{queue_status_type}, claimed.entrypoint, claimed.priority, NULL::jsonb FROM claimed
+        WHERE log_steps
+        UNION ALL SELECT put_back.id, 'queued', put_back.entrypoint, put_back.priority, NULL FROM put_back WHERE log_steps
+        UNION ALL SELECT held.id, 'failed', held.entrypoint, held.priority, jsonb_build_object(
+            'job_id', held.id, 'timestamp', now(), 'exception_type', 'WorkerDied',
+            'exception_message', format('%s workers in a row died while they ran this job', held.take_overs),
+            'traceback', '', 'additional_context', jsonb_build_object('entrypoint', held.entrypoint)
+        ) FROM held
+    )
+    SELECT claimed.*, (SELECT count(*) FROM stale)::int4
+    FROM (SELECT) AS one LEFT JOIN claimed ON true
+    ORDER BY claimed.priority DESC, claimed.id;
+END;
+$$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off;
+
+-- The fronts of the indexes that claims read: for the other functions.
+
+-- Gives the first ready jobs of an entrypoint in ranges of their index, which are given from the highest priority down, in
+-- the order of a claim. Ranges are read one after another, and the lower ones only as far as they are needed.
+CREATE OR REPLACE FUNCTION {ready_function}(
+    wanted text,
+    most int4,
+    mode text,        -- look; lock: passes over rows that another session has locked; lock keyed: those with a dedupe key
+    lowest int4[],    -- lowest priority of each range
+    highest int4[],   -- highest priority of each range
+    after bigint[]    -- id after which each range begins
+) RETURNS TABLE (place tid, id bigint, priority int4, keyless boolean) AS $$
+#variable_conflict use_column
+BEGIN
+    IF most <= 0 THEN
+        RETURN;
+    ELSIF mode = 'look' THEN
+        RETURN QUERY
+        SELECT job.* FROM unnest((SELECT lowest), (SELECT highest), (SELECT after)) AS range(lowest, highest, after)
+        CROSS JOIN LATERAL (
+            SELECT ctid, id::bigint, priority, dedupe_key IS NULL FROM {queue_table}
+            WHERE entrypoint COLLATE "C" = (SELECT wanted) AND status = 'queued' AND execute_after <= created
+                AND priority >= range.lowest AND priority <= range.highest AND id > range.after
+            ORDER BY priority DESC, id
+            LIMIT (SELECT most)
+        ) AS job
+        LIMIT (SELECT most);
+    ELSIF mode = 'lock' THEN
+        RETURN QUERY
+        SELECT job.* FROM unnest((SELECT lowest), (SELECT highest), (SELECT after)) AS range(lowest, highest, after)
+        CROSS JOIN LATERAL (
+            SELECT ctid, id::bigint, priority, dedupe_key IS NULL FROM {queue_table}
+            WHERE entrypoint COLLATE "C" = (SELECT wanted) AND status = 'queued' AND execute_after <= created
+                AND priority >= range.lowest AND priority <= range.highest AND id > range.after
+            ORDER BY priority DESC, id
+            LIMIT (SELECT most)
+            FOR UPDATE SKIP LOCKED
+        ) AS job
+        LIMIT (SELECT most);
+    ELSE
+        RETURN QUERY
+        SELECT job.* FROM unnest((SELECT lowest), (SELECT highest), (SELECT after)) AS range(lowest, highest, after)
+        CROSS JOIN LATERAL (
+            SELECT ctid, id::bigint, priority, false FROM {queue_table}
+            WHERE entrypoint COLLATE "C" = (SELECT wanted) AND status = 'queued' AND execute_after <= created
+                AND dedupe_key IS NOT NULL
+                AND priority >= range.lowest AND priority <= range.highest AND id > range.after
+            ORDER BY priority DESC, id
+            LIMIT (SELECT most)
+            FOR UPDATE SKIP LOCKED
+        ) AS job
+        LIMIT (SELECT most);
+    END IF;
+END;
+$$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off;
+
+-- Gives the places of due jobs of an entrypoint, some of them more than once: the thousand that are due longest, so that
+-- none waits for ever. Where there are more, also up to a thousand by priority: deferred jobs cannot be in the order of a
+-- claim before they are due, as no index knows the time; so each priority is looked at by itself, those due longest first,
+-- and at most 64 of them. For jobs with a dedupe key alone (\`keyless\` is false) also the thousand of them that are due
+-- longest: they may stand behind very many without one.
+CREATE OR REPLACE FUNCTION {due_function}(wanted text, instant timestamptz, keyless boolean) RETURNS SETOF tid AS $$
+DECLARE
+    level bigint := 2147483648;  -- above every priority
+    given int4;
+    total int4 := 0;
+BEGIN
+    IF NOT keyless THEN
+        RETURN QUERY
+            SELECT ctid FROM {queue_table}
+            WHERE entrypoint COLLATE "C" = (SELECT wanted) AND status = 'queued' AND execute_after > created
+                AND execute_after <= (SELECT instant) AND dedupe_key IS NOT NULL
+            ORDER BY execute_after
+            LIMIT 1000;
+    END IF;
+    RETURN QUERY
+        SELECT ctid FROM {queue_table}
+        WHERE entrypoint COLLATE "C" = (SELECT wanted) AND status = 'queued' AND execute_after > created
+            AND execute_after <= (SELECT instant)
+        ORDER BY execute_after
+        LIMIT 1000;
+    GET DIAGNOSTICS given = ROW_COUNT;
+    IF given < 1000 THEN
+        RETURN;
+    END IF;
+    FOR turn IN 1 .. 64 LOOP
+        level := (
+            SELECT priority FROM {queue_table}
+            WHERE entrypoint COLLATE "C" = (SELECT wanted) AND status = 'queued' AND execute_after > created
+                AND priority < (SELECT level)
+            ORDER BY priority DESC
+            LIMIT 1
+        );
+        EXIT WHEN level IS NULL;
+        RETURN QUERY
+            SELECT ctid FROM {queue_table}
+            WHERE entrypoint COLLATE "C" = (SELECT wanted) AND status = 'queued' AND execute_after > created
+                -- Not "=": one index alone has this order.
+                AND priority >= (SELECT level) AND priority <= (SELECT level) AND execute_after <= (SELECT instant)
+            ORDER BY priority DESC, execute_after
+            LIMIT 1000;
+        GET DIAGNOSTICS given = ROW_COUNT;
+        total := total + given;
+        EXIT WHEN total >= 1000;
+    END LOOP;
+END;
+$$ LANGUAGE plpgsql STABLE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off;
+
+-- The leases that a worker holds.
+
+-- Renews leases. Gives the jobs whose lease is still held, and whether somebody wants one stopped. A row that another
+-- session has locked is passed over, since to wait for it would hold up the others, and counts as held until the next time.
+CREATE OR REPLACE FUNCTION {heartbeat_function}(
+    ids bigint[],
+    manager uuid   -- queue manager that holds the leases
+) RETURNS TABLE (id bigint, canceled boolean) AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH renewed AS (
+        UPDATE {queue_table} SET heartbeat = now()
+        WHERE ctid = ANY (ARRAY(
+            SELECT ctid FROM {queue_table}
+            WHERE id = ANY ((SELECT ids)::bigint[]) AND status IS NOT DISTINCT FROM 'picked'
+                AND queue_manager_id IS NOT DISTINCT FROM manager
+            FOR UPDATE SKIP LOCKED
+        ))
+    )
+    SELECT job.id::bigint, job.cancel_requested FROM {queue_table} AS job
+    WHERE job.id = ANY ((SELECT ids)::bigint[]) AND job.status IS NOT DISTINCT FROM 'picked'
+        AND job.queue_manager_id IS NOT DISTINCT FROM manager;
+END;
+$$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off;
+
+-- Renews every lease of a queue manager. Sent by a thread while the main thread, which knows which jobs it runs, is blocked.
+-- A row that another session has locked is passed over. Gives the ids.
+CREATE OR REPLACE FUNCTION {keep_leases_function}(
+    manager uuid   -- queue manager that holds the leases
+) RETURNS TABLE (id bigint) AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    UPDATE {queue_table} AS job SET heartbeat = now()
+    WHERE job.ctid = ANY (ARRAY(
+        SELECT ctid FROM {queue_table} WHERE status IS NOT DISTINCT FROM 'picked' AND queue_manager_id = (SELECT manager)
+        FOR UPDATE SKIP LOCKED
+    ))
+    RETURNING job.id::bigint;
+END;
+$$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off;
+
+-- The log, as workers read and prune it.
+
+-- Says where jobs stand: the status of a row of the queue; of a job that is gone, how it ended. One whose rows were removed
+-- without a word in the log, as by TRUNCATE, was deleted. Null for an id of which neither table knows.
+-- A row that ends a job counts before any other of the log: written in a transaction that began before the claim, it is
+-- the older one by its time.
+CREATE OR REPLACE FUNCTION {job_status_function}(ids bigint[]) RETURNS TABLE (id bigint, status text) AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT wanted.id, coalesce(
+        (SELECT job.status FROM {queue_table} AS job WHERE job.id = wanted.id),
+        (
+            SELECT entry.status FROM {queue_table_log} AS entry
+            WHERE entry.job_id = wanted.id AND entry.status IN ('successful', 'exception', 'canceled', 'deleted')
+            ORDER BY entry.created DESC, entry.id DESC
+            LIMIT 1
+        ),
+        (SELECT 'deleted'::{queue_status_type} FROM {queue_table_log} AS entry WHERE entry.job_id = wanted.id LIMIT 1)
+    )::text
+    FROM unnest((SELECT ids)) AS wanted(id);
+END;
+$$ LANGUAGE plpgsql STABLE SET enable_seqscan = off SET enable_bitmapscan = off;
+
+-- Deletes old log rows that are counted in the statistics, those that stand first in the table. Why a held job failed is kept
+-- as long as the job. Gives how many it deleted.
+--
+-- Without index scans, as the summary of blocks by their times answers bitmap scans alone. The index of jobs has the time,
+-- too, but not in front: by it a look for rows that are not there read all of it, and had the cache hold nothing else.
+CREATE OR REPLACE FUNCTION {prune_log_function}(
+    age float8,   -- in milliseconds above which a row goes
+    most int4
+) RETURNS int4 AS $$
+DECLARE
+    gone int4;
+BEGIN
+    DELETE FROM {queue_table_log} WHERE ctid = ANY (ARRAY(
+        SELECT entry.ctid FROM {queue_table_log} AS entry
+        WHERE entry.created < (SELECT now() - age * interval '1 millisecond')
+            AND entry.aggregated
+            -- Not EXISTS: the planner might read the whole queue for it.
+            AND (
+                entry.status <> 'failed'
+                OR (SELECT job.status FROM {queue_table} AS job WHERE job.id = entry.job_id) IS DISTINCT FROM 'failed'
+            )
+        LIMIT (SELECT most)
+        FOR UPDATE OF entry SKIP LOCKED
+    ));
+    GET DIAGNOSTICS gone = ROW_COUNT;
+    RETURN gone;
+END;
+$$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_indexscan = off;
+
+-- Outcomes of attempts. Each passes over a job whose lease is lost: \`updated\`, which got its value when the claim was made,
+-- in microseconds since 1970.
+--
+-- The fence is written so that only the primary key serves. By the indexes of picked jobs and of the queue manager's the
+-- planner walked all that was ever claimed, as dead entries: seven times the work, and more the longer it went on. For the
+-- same reason a join with given ids is either LATERAL or "= ANY (ARRAY[...])" and not "=": where the statistics say that the
+-- table is empty, a planner takes a walk over the whole primary key for as good as a look at one id.
+
+-- Ends picked jobs, all with one outcome: deletes them and logs it. Gives the ids it ended. The log has the time of this
+-- statement: in the transaction of a handler, now() is when that began.
+CREATE OR REPLACE FUNCTION {acknowledge_function}(
+    ids bigint[],
+    outcome {queue_status_type},
+    manager uuid,      -- queue manager that holds the leases
+    leases bigint[]
+) RETURNS TABLE (id bigint) AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH given AS (
+        SELECT given.id, timestamptz 'epoch' + given.lease * interval '1 microsecond' AS claimed
+        FROM unnest((SELECT ids), (SELECT leases)) AS given(id, lease)
+    ), ended AS (
+        DELETE FROM {queue_table} AS job USING given
+        WHERE job.id = ANY (ARRAY[given.id]) AND job.updated = given.claimed
+            AND job.status IS NOT DISTINCT FROM 'picked' AND job.queue_manager_id IS NOT DISTINCT FROM manager
+        RETURNING job.id, job.entrypoint, job.priority
+    )
+    INSERT INTO {queue_table_log} AS entry (job_id, status, entrypoint, priority, created)
+    SELECT ended.id, outcome, ended.entrypoint, ended.priority, clock_timestamp() FROM ended
+    RETURNING entry.job_id::bigint;
+END;
+$$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off;
+
+-- Ends picked jobs that failed: deletes them and logs why. Gives the ids it ended.
+CREATE OR REPLACE FUNCTION {acknowledge_failure_function}(
+    ids bigint[],
+    tracebacks jsonb[],
+    manager uuid,      -- queue manager that holds the leases
+    leases bigint[]
+) RETURNS TABLE (id bigint) AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH given AS (
+        SELECT given.id, given.traceback, timestamptz 'epoch' + given.lease * interval '1 microsecond' AS claimed
+        FROM unnest((SELECT ids), (SELECT tracebacks), (SELECT leases)) AS given(id, traceback, lease)
+    ), ended AS (
+        DELETE FROM {queue_table} AS job USING given
+        WHERE job.id = ANY (ARRAY[given.id]) AND job.updated = given.claimed
+            AND job.status IS NOT DISTINCT FROM 'picked' AND job.queue_manager_id IS NOT DISTINCT FROM manager
+        RETURNING job.id, job.entrypoint, job.priority, given.traceback
+    )
+    INSERT INTO {queue_table_log} AS entry (job_id, status, entrypoint, priority, traceback)
+    SELECT ended.id, 'exception', ended.entrypoint, ended.priority, ended.traceback FROM ended
+    RETURNING entry.job_id::bigint;
+END;
+$$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off;
+
+-- Keeps picked jobs as failed and logs why. Ends those that somebody wants stopped. Gives the ids of both. Wakes workers:
+-- a seat is free, and an UPDATE tells nobody.
+CREATE OR REPLACE FUNCTION {hold_function}(
+    ids bigint[],
+    tracebacks jsonb[],
+    manager uuid,      -- queue manager that holds the leases
+    leases bigint[]
+) RETURNS TABLE (id bigint) AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH mine AS (
+        SELECT job.*, outcome.traceback
+        FROM (
+            SELECT * FROM unnest((SELECT ids), (SELECT tracebacks), (SELECT leases)) AS outcome(id, traceback, lease)
+            ORDER BY outcome.id
+        ) AS outcome
+        CROSS JOIN LATERAL (
+            SELECT id, cancel_requested FROM {queue_table}
+            WHERE id = outcome.id AND updated = timestamptz 'epoch' + outcome.lease * interval '1 microsecond'
+                AND status IS NOT DISTINCT FROM 'picked' AND queue_manager_id IS NOT DISTINCT FROM manager
+            FOR UPDATE
+        ) AS job
+    ), held AS (
+        UPDATE {queue_table} AS job
+        SET status = 'failed', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = 0
+        FROM mine
+        WHERE job.id = ANY (ARRAY[mine.id]) AND NOT mine.cancel_requested
+        RETURNING job.id, job.status, job.entrypoint, job.priority, mine.traceback
+    ), canceled AS (
+        DELETE FROM {queue_table} AS job USING mine
+        WHERE job.id = ANY (ARRAY[mine.id]) AND mine.cancel_requested
+        RETURNING job.id, 'canceled'::{queue_status_type}, job.entrypoint, job.priority, mine.traceback
+    ), done AS (
+        SELECT * FROM held UNION ALL SELECT * FROM canceled
+    ), logged AS (
+        INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority, traceback)
+        SELECT * FROM done
+    )
+    SELECT done.id::bigint FROM done;
+    IF FOUND THEN
+        PERFORM pg_notify('{channel}', json_build_object(
+            'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
+            'type', 'table_changed_event'
+        )::text);
+    END IF;
+END;
+$$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off;
+
+-- Puts picked jobs back in the queue as if they had not been claimed, and wakes other workers. Ends those that somebody
+-- wants stopped. Gives the ids of both.
+CREATE OR REPLACE FUNCTION {release_function}(
+    ids bigint[],
+    manager uuid,      -- queue manager that holds the leases
+    leases bigint[],
+    log_steps boolean
+) RETURNS TABLE (id bigint) AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH mine AS (
+        SELECT job.*
+        FROM (
+            SELECT * FROM unnest((SELECT ids), (SELECT leases)) AS outcome(id, lease)
+            ORDER BY outcome.id
+        ) AS outcome
+        CROSS JOIN LATERAL (
+            SELECT id, cancel_requested FROM {queue_table}
+            WHERE id = outcome.id AND updated = timestamptz 'epoch' + outcome.lease * interval '1 microsecond'
+                AND status IS NOT DISTINCT FROM 'picked' AND queue_manager_id IS NOT DISTINCT FROM manager
+            FOR UPDATE
+        ) AS job
+    ), released AS (
+        UPDATE {queue_table} AS job
+        SET status = 'queued', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = 0
+        FROM mine
+        WHERE job.id = ANY (ARRAY[mine.id]) AND NOT mine.cancel_requested
+        RETURNING job.id, job.status, job.entrypoint, job.priority
+    ), canceled AS (
+        DELETE FROM {queue_table} AS job USING mine
+        WHERE job.id = ANY (ARRAY[mine.id]) AND mine.cancel_requested
+        RETURNING job.id, 'canceled'::{queue_status_type}, job.entrypoint, job.priority
+    ), done AS (
+        SELECT * FROM released UNION ALL SELECT * FROM canceled
+    ), logged AS (
+        INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
+        SELECT * FROM done WHERE log_steps OR done.status <> 'queued'
+    )
+    SELECT done.id::bigint FROM done;
+    IF FOUND THEN
+        PERFORM pg_notify('{channel}', json_build_object(
+            'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
+            'type', 'table_changed_event'
+        )::text);
+    END IF;
+END;
+$$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off;
+
+-- Puts back every job that a queue manager holds in the table and does not know of: the answer to a claim was lost on
+-- its way. Ends those that somebody wants stopped. Wakes other workers. Gives the ids of both.
+CREATE OR REPLACE FUNCTION {release_unknown_function}(
+    known bigint[],      -- ids of the jobs it knows
+    manager uuid,        -- queue manager that holds the leases
+    moment bigint,       -- no later lease is given up, as it may be one that the sender does not know of yet
+    log_steps boolean
+) RETURNS TABLE (id bigint) AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH mine AS (
+        SELECT id, cancel_requested FROM {queue_table}
+        WHERE id <> ALL ((SELECT known)::bigint[]) AND status IS NOT DISTINCT FROM 'picked'
+            AND queue_manager_id = (SELECT manager)
+            AND updated <= timestamptz 'epoch' + (SELECT moment) * interval '1 microsecond'
+        -- Not "id": the primary key has that order, and would be walked for it.
+        ORDER BY id + 0
+        FOR UPDATE
+    ), released AS (
+        UPDATE {queue_table} AS job
+        SET status = 'queued', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = 0
+        FROM mine
+        WHERE job.id = ANY (ARRAY[mine.id]) AND NOT mine.cancel_requested
+        RETURNING job.id, job.status, job.entrypoint, job.priority
+    ), canceled AS (
+        DELETE FROM {queue_table} AS job USING mine
+        WHERE job.id = ANY (ARRAY[mine.id]) AND mine.cancel_requested
+        RETURNING job.id, 'canceled'::{queue_status_type}, job.entrypoint, job.priority
+    ), done AS (
+        SELECT * FROM released UNION ALL SELECT * FROM canceled
+    ), logged AS (
+        INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
+        SELECT * FROM done WHERE log_steps OR done.status <> 'queued'
+    )
+    SELECT done.id::bigint FROM done;
+    IF FOUND THEN
+        PERFORM pg_notify('{channel}', json_build_object(
+            'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
+            'type', 'table_changed_event'
+        )::text);
+    END IF;
+END;
+$$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off;
+
+-- Puts picked jobs back in the queue for another attempt, logs why, and wakes the workers. Ends those that somebody wants
+-- stopped. Gives the ids of both.
+CREATE OR REPLACE FUNCTION {retry_function}(
+    ids bigint[],
+    delays float8[],   -- in milliseconds from now
+    tracebacks jsonb[],
+    manager uuid,      -- queue manager that holds the leases
+    leases bigint[]
+) RETURNS TABLE (id bigint) AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    -- Locked first: a cancel that has the row is waited for and then seen.
+    WITH mine AS (
+        SELECT job.*, outcome.delay, outcome.traceback
+        FROM (
+            SELECT * FROM unnest((SELECT ids), (SELECT delays), (SELECT tracebacks), (SELECT leases))
+                AS outcome(id, delay, traceback, lease)
+            ORDER BY outcome.id
+        ) AS outcome
+        CROSS JOIN LATERAL (
+            SELECT id, cancel_requested FROM {queue_table}
+            WHERE id = outcome.id AND updated = timestamptz 'epoch' + outcome.lease * interval '1 microsecond'
+                AND status IS NOT DISTINCT FROM 'picked' AND queue_manager_id IS NOT DISTINCT FROM manager
+            FOR UPDATE
+        ) AS job
+    ), retried AS (
+        UPDATE {queue_table} AS job
+        SET status = 'queued', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = 0,
+            attempts = job.attempts + 1,
+            -- Without a delay the job is ready at once, in the index of ready jobs.
+            execute_after = CASE WHEN mine.delay > 0 THEN now() + mine.delay * interval '1 millisecond'
+                ELSE job.created END
+        FROM mine
+        WHERE job.id = ANY (ARRAY[mine.id]) AND NOT mine.cancel_requested
+        RETURNING job.id, job.status, job.entrypoint, job.priority, mine.traceback
+    ), canceled AS (
+        DELETE FROM {queue_table} AS job USING mine
+        WHERE job.id = ANY (ARRAY[mine.id]) AND mine.cancel_requested
+        RETURNING job.id, 'canceled'::{queue_status_type}, job.entrypoint, job.priority, mine.traceback
+    ), done AS (
+        SELECT * FROM retried UNION ALL SELECT * FROM canceled
+    ), logged AS (
+        INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority, traceback)
+        SELECT * FROM done
+    )
+    SELECT done.id::bigint FROM done;
+    IF FOUND THEN
+        PERFORM pg_notify('{channel}', json_build_object(
+            'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
+            'type', 'table_changed_event'
+        )::text);
+    END IF;
+END;
+$$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off;
+
+-- Ends queued and held jobs, and asks the workers of picked ones to stop them: those keep key and seat until they have.
+-- Gives the ids it found in either state.
+CREATE OR REPLACE FUNCTION {cancel_function}(ids bigint[]) RETURNS TABLE (id bigint) AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    WITH found AS (
+        SELECT job.place, job.id, job.status
+        FROM (SELECT * FROM unnest((SELECT ids)) AS wanted(id) ORDER BY wanted.id) AS wanted
+        CROSS JOIN LATERAL (
+            SELECT ctid AS place, id, status FROM {queue_table} WHERE id = wanted.id FOR UPDATE
+        ) AS job
+    ), ended AS (
+        DELETE FROM {queue_table}
+        WHERE ctid = ANY (ARRAY(SELECT found.place FROM found WHERE found.status <> 'picked'))
+        RETURNING id, entrypoint, priority
+    ), logged AS (
+        INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
+        SELECT ended.id, 'canceled', ended.entrypoint, ended.priority FROM ended
+    ), marked AS (
+        UPDATE {queue_table} SET cancel_requested = true
+        WHERE ctid = ANY (ARRAY(SELECT found.place FROM found WHERE found.status = 'picked'))
+        RETURNING id
+    ), told AS (
+        -- A notification holds 8,000 bytes.
+        SELECT pg_notify('{channel}', json_build_object(
+            'channel', '{channel}', 'ids', json_agg(numbered.id), 'sent_at', now(), 'type', 'cancellation_event'
+        )::text)
+        FROM (SELECT marked.id, row_number() OVER (ORDER BY marked.id) / 300 AS part FROM marked) AS numbered
+        GROUP BY numbered.part
+    )
+    SELECT done.id::bigint FROM (SELECT ended.id FROM ended UNION ALL SELECT marked.id FROM marked) AS done
+    -- Always so: what nobody asks for is not done.
+    WHERE (SELECT count(*) FROM told) >= 0;
+END;
+$$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off;
+
+-- What a worker without work waits for.
+
+-- Says whether a job may start now, and in how many milliseconds the next deferred job is due, the next token of a rate
+-- comes and the next lease runs out (null: there is none); and whether a job waits for a seat, so that the end of another is
+-- worth waking for.
+CREATE OR REPLACE FUNCTION {look_ahead_function}(
+    event text,           -- to send to every listener, or null
+    wanted text[],
+    concurrency int4[],   -- most picked jobs of each in the fleet; 0: no limit
+    rate float8[],        -- most starts a second of each in the fleet; infinity: no limit
+    serialized boolean[], -- whether its jobs without a dedupe key run one after another
+    timeout float8[],     -- age in milliseconds at which a heartbeat of each is too old
+    oldest float8,        -- age in milliseconds up to which heartbeats are looked at: there are no older ones
+    owner text[],         -- entrypoint of each range of ready jobs to look at
+    lowest int4[],        -- lowest priority of each range
+    highest int4[],       -- highest priority of each range
+    after bigint[]        -- id after which each range begins
+) RETURNS TABLE (ready boolean, blocked boolean, due float8, token float8, stale float8) AS $$
+#variable_conflict use_column
+BEGIN
+    IF event IS NOT NULL THEN
+        PERFORM pg_notify('{channel}', event);
+    END IF;
+    RETURN QUERY
+    WITH asked AS (
+        SELECT * FROM unnest((SELECT wanted), (SELECT concurrency), (SELECT rate), (SELECT serialized), (SELECT timeout))
+            AS asked(entrypoint, concurrency, rate, serialized, timeout)
+    ), range AS (
+        SELECT * FROM unnest((SELECT owner), (SELECT lowest), (SELECT highest), (SELECT after))
+            AS range(entrypoint, lowest, highest, after)
+    ), gate AS (
+        SELECT asked.*,
+            asked.serialized AND EXISTS (
+                SELECT 1 FROM (
+                    SELECT id FROM {queue_table} AS job
+                    WHERE job.status = 'picked' AND job.entrypoint = asked.entrypoint AND job.dedupe_key IS NULL
+                    ORDER BY job.heartbeat
+                    LIMIT 1
+                ) AS first
+            ) AS keyless_runs,
+            asked.concurrency > 0 AND asked.concurrency <= (
+                SELECT count(*) FROM (
+                    SELECT job.id FROM {queue_table} AS job
+                    WHERE job.status = 'picked' AND job.entrypoint = asked.entrypoint
+                    ORDER BY job.heartbeat
+                    LIMIT asked.concurrency
+                ) AS picked
+            ) AS taken,
+            CASE WHEN asked.rate < 'infinity' THEN (
+                SELECT (1 - least(
+                    greatest(1, asked.rate),
+                    bucket.tokens + extract(epoch FROM clock_timestamp() - bucket.refilled) * asked.rate
+                )) / asked.rate * 1000
+                FROM {limits_table} AS bucket WHERE bucket.entrypoint = asked.entrypoint
+            ) END AS token
+        FROM asked
+    ), seen AS (
+        -- Behind a running job without a key the others without one are not looked at: there may be very many of them.
+        SELECT gate.*,
+            CASE WHEN gate.keyless_runs THEN EXISTS (
+                SELECT 1 FROM (
+                    SELECT id FROM {queue_table} AS job
+                    WHERE job.entrypoint COLLATE "C" = gate.entrypoint AND job.status = 'queued'
+                        AND job.execute_after <= job.created AND job.dedupe_key IS NOT NULL
+                    -- Any would do. The order makes the planner read the index and not the table from its start.
+                    ORDER BY job.priority DESC, job.id
+                    LIMIT 1
+                ) AS first
+            ) ELSE EXISTS (
+                SELECT 1 FROM range CROSS JOIN LATERAL (
+                    SELECT id FROM {queue_table} AS job
+                    WHERE job.entrypoint COLLATE "C" = range.entrypoint AND job.status = 'queued'
+                        AND job.execute_after <= job.created
+                        AND job.priority >= range.lowest AND job.priority <= range.highest AND job.id > range.after
+                    ORDER BY job.priority DESC, job.id
+                    LIMIT 1
+                ) AS first
+                WHERE range.entrypoint = gate.entrypoint
+            ) END AS ready,
+            CASE WHEN gate.keyless_runs THEN (
+                SELECT extract(epoch FROM job.execute_after - clock_timestamp()) * 1000 FROM {queue_table} AS job
+                WHERE job.entrypoint COLLATE "C" = gate.entrypoint AND job.status = 'queued'
+                    AND job.execute_after > job.created AND job.dedupe_key IS NOT NULL
+                ORDER BY job.execute_after
+                LIMIT 1
+            ) ELSE (
+                SELECT extract(epoch FROM job.execute_after - clock_timestamp()) * 1000 FROM {queue_table} AS job
+                WHERE job.entrypoint COLLATE "C" = gate.entrypoint AND job.status = 'queued'
+                    AND job.execute_after > job.created
+                ORDER BY job.execute_after
+                LIMIT 1
+            ) END AS due,
+            (
+                SELECT extract(epoch FROM job.heartbeat - clock_timestamp()) * 1000 + gate.timeout
+                FROM {queue_table} AS job
+                WHERE job.status = 'picked' AND job.entrypoint = gate.entrypoint AND gate.timeout > 0
+                    AND job.heartbeat >= now() - (SELECT oldest) * interval '1 millisecond'
+                ORDER BY job.heartbeat
+                LIMIT 1
+            ) AS stale
+        FROM gate
+    ), weighed AS (
+        SELECT seen.*, seen.ready OR coalesce(seen.due <= 0, false) AS work FROM seen
+    ), waiting AS (
+        -- Where jobs with a key may start, those without are no reason to wait. Where none may, none is in front of them.
+        SELECT weighed.*, CASE WHEN keyless_runs AND NOT work THEN
+            EXISTS (
+                SELECT 1 FROM (
+                    SELECT id FROM {queue_table} AS job
+                    WHERE job.entrypoint COLLATE "C" = weighed.entrypoint AND job.status = 'queued'
+                        AND job.execute_after <= job.created AND job.dedupe_key IS NULL
+                    ORDER BY job.priority DESC, job.id
+                    LIMIT 1
+                ) AS first
+            ) OR EXISTS (
+                SELECT 1 FROM (
+                    SELECT id FROM {queue_table} AS job
+                    WHERE job.entrypoint COLLATE "C" = weighed.entrypoint AND job.status = 'queued'
+                        AND job.execute_after > job.created AND job.execute_after <= clock_timestamp()
+                        AND job.dedupe_key IS NULL
+                    ORDER BY job.execute_after
+                    LIMIT 1
+                ) AS first
+            )
+        ELSE false END AS keyless_waits
+        FROM weighed
+    )
+    SELECT
+        coalesce(bool_or(work AND NOT taken AND coalesce(token <= 0, true)), false) AS ready,
+        coalesce(bool_or(work AND taken OR keyless_waits), false) AS blocked,
+        min(due) FILTER (WHERE due > 0)::float8 AS due,
+        min(token) FILTER (WHERE work AND NOT taken AND token > 0)::float8 AS token,
+        min(stale)::float8 AS stale
+    FROM waiting;
+END;
+$$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off;`,
 };
 
 /** Steps from older schemas, in order, from `sql/upgrade/*.sql`. */
@@ -1264,17 +1988,7 @@ LIMIT 5`,
             SELECT 1 FROM {queue_table_log} WHERE NOT aggregated LIMIT $1::int4
         ) AS pending
     )::int4 AS pending`,
-  job_status: `SELECT wanted.id, coalesce(
-    (SELECT status FROM {queue_table} WHERE id = wanted.id),
-    (
-        SELECT status FROM {queue_table_log}
-        WHERE job_id = wanted.id AND status IN ('successful', 'exception', 'canceled', 'deleted')
-        ORDER BY created DESC, id DESC
-        LIMIT 1
-    ),
-    (SELECT 'deleted'::{queue_status_type} FROM {queue_table_log} WHERE job_id = wanted.id LIMIT 1)
-)::text AS status
-FROM unnest($1::text::bigint[]) AS wanted(id)`,
+  job_status: `SELECT id, status FROM {job_status_function}($1::text::bigint[])`,
   queue_size: `SELECT entrypoint, priority, status::text AS status, count(*) AS count
 FROM {queue_table}
 GROUP BY entrypoint, priority, status
@@ -1310,10 +2024,11 @@ BEGIN
     PERFORM set_config('lock_timeout', '3s', true), set_config('enable_seqscan', 'off', true);
     LOCK TABLE {statistics_table} IN SHARE ROW EXCLUSIVE MODE;
     LOOP
+        -- Many at once: while an old snapshot keeps the entries of those that are flagged, each time walks over them first.
         WITH counted AS (
             UPDATE {queue_table_log} SET aggregated = true
             WHERE NOT aggregated AND ctid = ANY (ARRAY(
-                SELECT ctid FROM {queue_table_log} WHERE NOT aggregated LIMIT 10000
+                SELECT ctid FROM {queue_table_log} WHERE NOT aggregated LIMIT 50000
             ))
             RETURNING created, entrypoint, priority, status
         )
@@ -1327,22 +2042,7 @@ BEGIN
     END LOOP;
 END
 $$`,
-  prune_log: `WITH gone AS (
-    DELETE FROM {queue_table_log} WHERE ctid = ANY (ARRAY(
-        SELECT entry.ctid FROM {queue_table_log} AS entry
-        WHERE entry.created < now() - $1::float8 * interval '1 millisecond'
-            AND entry.aggregated
-            -- Not EXISTS: the planner might read the whole queue for it.
-            AND (
-                entry.status <> 'failed'
-                OR (SELECT job.status FROM {queue_table} AS job WHERE job.id = entry.job_id) IS DISTINCT FROM 'failed'
-            )
-        LIMIT $2::int4
-        FOR UPDATE OF entry SKIP LOCKED
-    ))
-    RETURNING 1
-)
-SELECT count(*)::int4 AS count FROM gone`,
+  prune_log: `SELECT {prune_log_function}($1::float8, $2::int4) AS count`,
   prune_statistics: `WITH gone AS (
     DELETE FROM {statistics_table} WHERE ctid = ANY (ARRAY(
         SELECT ctid FROM {statistics_table}
@@ -1635,454 +2335,42 @@ SELECT string_agg(coalesce(fresh.id, raised.id)::text, ',' ORDER BY input.positi
 FROM input
 LEFT JOIN stored AS fresh ON fresh.id = input.id
 LEFT JOIN stored AS raised ON raised.dedupe_key = input.dedupe_key`,
-  dequeue: `WITH range AS (
-    SELECT * FROM unnest(
-        (SELECT $4::text::text[]), (SELECT $5::text::int4[]), (SELECT $6::text::int4[]), (SELECT $7::text::bigint[])
-    )
-        AS range(entrypoint, lowest, highest, after)
-), wanted AS (
-    SELECT entrypoint FROM unnest((SELECT $2::text::text[])) AS wanted(entrypoint)
-), share AS (
-    -- How many of the first jobs belong to each of several entrypoints: more than will be claimed are not locked.
-    SELECT entrypoint, count(*) AS jobs FROM (
-        SELECT wanted.entrypoint FROM wanted CROSS JOIN LATERAL (
-            SELECT job.priority, job.id
-            FROM (SELECT * FROM range WHERE range.entrypoint = wanted.entrypoint ORDER BY highest DESC) AS range
-            CROSS JOIN LATERAL (
-                SELECT priority, id FROM {queue_table}
-                WHERE entrypoint COLLATE "C" = range.entrypoint AND status = 'queued' AND execute_after <= created
-                    AND priority >= range.lowest AND priority <= range.highest AND id > range.after
-                ORDER BY priority DESC, id
-                LIMIT (SELECT $1::int4)
-            ) AS job
-            LIMIT (SELECT $1::int4)
-        ) AS job
-        WHERE (SELECT cardinality($2::text::text[]) > 1)
-        ORDER BY job.priority DESC, job.id
-        LIMIT (SELECT $1::int4)
-    ) AS front
-    GROUP BY entrypoint
-), ready AS (
-    SELECT job.place, job.id, job.priority
-    FROM wanted LEFT JOIN share ON share.entrypoint = wanted.entrypoint
-    CROSS JOIN LATERAL (
-        SELECT job.place, job.id, job.priority
-        FROM (SELECT * FROM range WHERE range.entrypoint = wanted.entrypoint ORDER BY highest DESC) AS range
-        CROSS JOIN LATERAL (
-            SELECT ctid AS place, id, priority FROM {queue_table}
-            WHERE entrypoint COLLATE "C" = range.entrypoint AND status = 'queued' AND execute_after <= created
-                AND priority >= range.lowest AND priority <= range.highest AND id > range.after
-            ORDER BY priority DESC, id
-            LIMIT (SELECT $1::int4)
-            FOR UPDATE SKIP LOCKED
-        ) AS job
-        -- Ranges are read one after another, and the lower ones only as far as they are needed.
-        LIMIT CASE WHEN (SELECT cardinality($2::text::text[]) > 1) THEN coalesce(share.jobs, 0) ELSE (SELECT $1::int4) END
-    ) AS job
-), longest AS (
-    -- They are sorted, so there is a bound.
-    SELECT wanted.entrypoint, job.place FROM wanted CROSS JOIN LATERAL (
-        SELECT ctid AS place FROM {queue_table}
-        WHERE entrypoint COLLATE "C" = wanted.entrypoint AND status = 'queued' AND execute_after > created
-            AND execute_after <= now()
-        ORDER BY execute_after
-        LIMIT 1000
-    ) AS job
-), crowded AS (
-    SELECT entrypoint FROM longest GROUP BY entrypoint HAVING count(*) = 1000
-), due AS (
-    SELECT ctid AS place, id, priority FROM {queue_table}
-    WHERE status = 'queued' AND ctid = ANY (ARRAY(
-        SELECT place FROM longest
-        UNION ALL
-        SELECT job.place FROM crowded CROSS JOIN LATERAL {due_function}(crowded.entrypoint, now()) AS job(place)
-    ))
-    ORDER BY priority DESC, id
-    LIMIT (SELECT $1::int4)
-    FOR UPDATE SKIP LOCKED
-), claimed AS (
-    UPDATE {queue_table}
-    -- A claim without a seat clears the seat: a value left by another client could hit the index of seats.
-    SET status = 'picked', updated = now(), heartbeat = now(), queue_manager_id = $3::uuid, slot = NULL
-    WHERE ctid = ANY (ARRAY(
-        SELECT place FROM (SELECT * FROM ready UNION ALL SELECT * FROM due) AS candidates
-        ORDER BY priority DESC, id
-        LIMIT (SELECT $1::int4)
-    ))
-    RETURNING id, priority, created, execute_after, entrypoint, dedupe_key, payload, headers, attempts, slot
-), logged AS (
-    INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-    SELECT id, 'picked', entrypoint, priority FROM claimed WHERE {log_steps}
-)
-SELECT id, priority, entrypoint, dedupe_key AS dedupe, encode(payload, 'base64') AS payload, headers, attempts, slot,
-    date_part('epoch', created) * 1000000 AS created, date_part('epoch', execute_after) * 1000000 AS due,
+  dequeue: `SELECT id, priority, entrypoint, dedupe, encode(payload, 'base64') AS payload, headers, attempts, slot,
+    date_part('epoch', created) * 1000000 AS created, date_part('epoch', due) * 1000000 AS due,
     (SELECT (date_part('epoch', now()) * 1000000)::bigint) AS lease
--- Sorted first, apart from the payloads: a sort of texts that do not fit into work_mem goes through a file.
-FROM (SELECT * FROM claimed ORDER BY priority DESC, id OFFSET 0) AS sorted`,
+FROM {dequeue_function}(
+    $1::int4, $2::text::text[], $3::uuid, $4::text::text[], $5::text::int4[], $6::text::int4[], $7::text::bigint[],
+    {log_steps}
+)`,
   claim_limited: `SELECT id, priority, entrypoint, dedupe, encode(payload, 'base64') AS payload, headers, attempts, slot,
     date_part('epoch', created) * 1000000 AS created, date_part('epoch', due) * 1000000 AS due,
     (date_part('epoch', updated) * 1000000)::bigint AS lease
 FROM {claim_function}(
     $1::int4, $2::int4, $3::uuid, $4::text::text[], $5::text::int4[], $6::text::float8[], $7::text::boolean[], {log_steps}
 )`,
-  take_over: `WITH asked AS (
-    SELECT * FROM unnest(
-        (SELECT $4::text::text[]), (SELECT $5::text::float8[]), (SELECT $6::text::boolean[]), (SELECT $7::text::int4[])
-    ) AS asked(entrypoint, timeout, limited, most)
-), stale AS (
-    SELECT job.ctid AS place, job.queue_manager_id AS dead,
-        CASE
-            -- To be ended by the one who claims it.
-            WHEN job.cancel_requested THEN 'claim'
-            WHEN job.take_overs + 1 >= asked.most THEN 'hold'
-            WHEN asked.limited THEN 'put back'
-            ELSE 'claim'
-        END AS fate
-    FROM {queue_table} AS job JOIN asked ON asked.entrypoint = job.entrypoint
-    WHERE job.status = 'picked'
-        AND job.heartbeat < now() - (SELECT min(timeout) FROM asked) * interval '1 millisecond'
-        AND job.heartbeat < now() - asked.timeout * interval '1 millisecond'
-        AND job.heartbeat >= now() - (SELECT $8::float8) * interval '1 millisecond'
-        AND job.id <> ALL ((SELECT $3::text::bigint[])::bigint[])
-    ORDER BY job.heartbeat
-    LIMIT (SELECT $1::int4)
-    FOR UPDATE OF job SKIP LOCKED
-), claimed AS (
-    UPDATE {queue_table}
-    SET updated = now(), heartbeat = now(), queue_manager_id = $2::uuid, take_overs = take_overs + 1
-    WHERE ctid = ANY (ARRAY(SELECT place FROM stale WHERE fate = 'claim'))
-    RETURNING id, priority, created, execute_after, entrypoint, dedupe_key, payload, headers, attempts, slot,
-        cancel_requested
-), put_back AS (
-    UPDATE {queue_table}
-    SET status = 'queued', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = take_overs + 1
-    WHERE ctid = ANY (ARRAY(SELECT place FROM stale WHERE fate = 'put back'))
-    RETURNING id, entrypoint, priority
-), held AS (
-    UPDATE {queue_table}
-    SET status = 'failed', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = take_overs + 1
-    WHERE ctid = ANY (ARRAY(SELECT place FROM stale WHERE fate = 'hold'))
-    RETURNING id, entrypoint, priority, take_overs
-), logged AS (
-    INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority, traceback)
-    SELECT id, 'picked'::{queue_status_type}, entrypoint, priority, NULL::jsonb FROM claimed
-    WHERE {log_steps}
-    UNION ALL SELECT id, 'queued', entrypoint, priority, NULL FROM put_back WHERE {log_steps}
-    UNION ALL SELECT id, 'failed', entrypoint, priority, jsonb_build_object(
-        'job_id', id, 'timestamp', now(), 'exception_type', 'WorkerDied',
-        'exception_message', format('%s workers in a row died while they ran this job', take_overs),
-        'traceback', '', 'additional_context', jsonb_build_object('entrypoint', entrypoint)
-    ) FROM held
-)
-SELECT id, priority, entrypoint, dedupe_key AS dedupe, encode(payload, 'base64') AS payload, headers, attempts, slot,
-    date_part('epoch', created) * 1000000 AS created, date_part('epoch', execute_after) * 1000000 AS due,
-    (SELECT (date_part('epoch', now()) * 1000000)::bigint) AS lease, cancel_requested AS canceled,
-    (SELECT count(*) FROM stale)::int4 AS dealt
--- At least one row, without a job. Sorted first, as in dequeue.
-FROM (SELECT claimed.* FROM (SELECT) AS one LEFT JOIN claimed ON true ORDER BY priority DESC, id OFFSET 0) AS sorted`,
-  look_ahead: `WITH asked AS (
-    SELECT * FROM unnest(
-        (SELECT $2::text::text[]), (SELECT $3::text::int4[]), (SELECT $4::text::float8[]), (SELECT $5::text::boolean[]),
-        (SELECT $6::text::float8[])
-    ) AS asked(entrypoint, concurrency, rate, serialized, timeout)
-), range AS (
-    SELECT * FROM unnest(
-        (SELECT $8::text::text[]), (SELECT $9::text::int4[]), (SELECT $10::text::int4[]), (SELECT $11::text::bigint[])
-    )
-        AS range(entrypoint, lowest, highest, after)
-), gate AS (
-    SELECT asked.*,
-        asked.serialized AND EXISTS (
-            SELECT 1 FROM (
-                SELECT id FROM {queue_table} AS job
-                WHERE job.status = 'picked' AND job.entrypoint = asked.entrypoint AND job.dedupe_key IS NULL
-                ORDER BY job.heartbeat
-                LIMIT 1
-            ) AS first
-        ) AS keyless_runs,
-        asked.concurrency > 0 AND asked.concurrency <= (
-            SELECT count(*) FROM (
-                SELECT job.id FROM {queue_table} AS job
-                WHERE job.status = 'picked' AND job.entrypoint = asked.entrypoint
-                ORDER BY job.heartbeat
-                LIMIT asked.concurrency
-            ) AS picked
-        ) AS taken,
-        CASE WHEN asked.rate < 'infinity' THEN (
-            SELECT (1 - least(
-                greatest(1, asked.rate),
-                bucket.tokens + extract(epoch FROM clock_timestamp() - bucket.refilled) * asked.rate
-            )) / asked.rate * 1000
-            FROM {limits_table} AS bucket WHERE bucket.entrypoint = asked.entrypoint
-        ) END AS token
-    FROM asked
-), seen AS (
-    -- Behind a running job without a key the others without one are not looked at: there may be very many of them.
-    SELECT gate.*,
-        CASE WHEN gate.keyless_runs THEN EXISTS (
-            SELECT 1 FROM (
-                SELECT id FROM {queue_table} AS job
-                WHERE job.entrypoint COLLATE "C" = gate.entrypoint AND job.status = 'queued'
-                    AND job.execute_after <= job.created AND job.dedupe_key IS NOT NULL
-                -- Any would do. The order makes the planner read the index and not the table from its start.
-                ORDER BY job.priority DESC, job.id
-                LIMIT 1
-            ) AS first
-        ) ELSE EXISTS (
-            SELECT 1 FROM range CROSS JOIN LATERAL (
-                SELECT id FROM {queue_table} AS job
-                WHERE job.entrypoint COLLATE "C" = range.entrypoint AND job.status = 'queued'
-                    AND job.execute_after <= job.created
-                    AND job.priority >= range.lowest AND job.priority <= range.highest AND job.id > range.after
-                ORDER BY job.priority DESC, job.id
-                LIMIT 1
-            ) AS first
-            WHERE range.entrypoint = gate.entrypoint
-        ) END AS ready,
-        CASE WHEN gate.keyless_runs THEN (
-            SELECT extract(epoch FROM job.execute_after - clock_timestamp()) * 1000 FROM {queue_table} AS job
-            WHERE job.entrypoint COLLATE "C" = gate.entrypoint AND job.status = 'queued'
-                AND job.execute_after > job.created AND job.dedupe_key IS NOT NULL
-            ORDER BY job.execute_after
-            LIMIT 1
-        ) ELSE (
-            SELECT extract(epoch FROM job.execute_after - clock_timestamp()) * 1000 FROM {queue_table} AS job
-            WHERE job.entrypoint COLLATE "C" = gate.entrypoint AND job.status = 'queued'
-                AND job.execute_after > job.created
-            ORDER BY job.execute_after
-            LIMIT 1
-        ) END AS due,
-        (
-            SELECT extract(epoch FROM job.heartbeat - clock_timestamp()) * 1000 + gate.timeout
-            FROM {queue_table} AS job
-            WHERE job.status = 'picked' AND job.entrypoint = gate.entrypoint AND gate.timeout > 0
-                AND job.heartbeat >= now() - (SELECT $7::float8) * interval '1 millisecond'
-            ORDER BY job.heartbeat
-            LIMIT 1
-        ) AS stale
-    FROM gate
-), weighed AS (
-    SELECT seen.*, seen.ready OR coalesce(seen.due <= 0, false) AS work FROM seen
-), waiting AS (
-    -- Where jobs with a key may start, those without are no reason to wait. Where none may, none is in front of them.
-    SELECT weighed.*, CASE WHEN keyless_runs AND NOT work THEN
-        EXISTS (
-            SELECT 1 FROM (
-                SELECT id FROM {queue_table} AS job
-                WHERE job.entrypoint COLLATE "C" = weighed.entrypoint AND job.status = 'queued'
-                    AND job.execute_after <= job.created AND job.dedupe_key IS NULL
-                ORDER BY job.priority DESC, job.id
-                LIMIT 1
-            ) AS first
-        ) OR EXISTS (
-            SELECT 1 FROM (
-                SELECT id FROM {queue_table} AS job
-                WHERE job.entrypoint COLLATE "C" = weighed.entrypoint AND job.status = 'queued'
-                    AND job.execute_after > job.created AND job.execute_after <= clock_timestamp()
-                    AND job.dedupe_key IS NULL
-                ORDER BY job.execute_after
-                LIMIT 1
-            ) AS first
-        )
-    ELSE false END AS keyless_waits
-    FROM weighed
-)
-SELECT
-    CASE WHEN $1::text IS NOT NULL THEN pg_notify('{channel}', $1::text) END,
-    coalesce(bool_or(work AND NOT taken AND coalesce(token <= 0, true)), false) AS ready,
-    coalesce(bool_or(work AND taken OR keyless_waits), false) AS blocked,
-    min(due) FILTER (WHERE due > 0)::float8 AS due,
-    min(token) FILTER (WHERE work AND NOT taken AND token > 0)::float8 AS token,
-    min(stale)::float8 AS stale
-FROM waiting`,
-  heartbeat: `WITH renewed AS (
-    UPDATE {queue_table} SET heartbeat = now()
-    WHERE ctid = ANY (ARRAY(
-        SELECT ctid FROM {queue_table}
-        WHERE id = ANY ((SELECT $1::text::bigint[])::bigint[]) AND status IS NOT DISTINCT FROM 'picked'
-        AND queue_manager_id IS NOT DISTINCT FROM $2::uuid
-        FOR UPDATE SKIP LOCKED
-    ))
-)
-SELECT id, cancel_requested AS canceled FROM {queue_table}
-WHERE id = ANY ((SELECT $1::text::bigint[])::bigint[]) AND status IS NOT DISTINCT FROM 'picked'
-        AND queue_manager_id IS NOT DISTINCT FROM $2::uuid`,
-  keep_leases: `UPDATE {queue_table} SET heartbeat = now()
-WHERE ctid = ANY (ARRAY(
-    SELECT ctid FROM {queue_table} WHERE status = 'picked' AND queue_manager_id = $1::uuid FOR UPDATE SKIP LOCKED
-))
-RETURNING id`,
-  retry: `WITH outcome AS (
-    SELECT given.*, timestamptz 'epoch' + lease * interval '1 microsecond' AS claimed
-    FROM unnest(
-        (SELECT $1::text::bigint[]), (SELECT $2::text::float8[]), (SELECT $3::text::jsonb[]), (SELECT $5::text::bigint[])
-    ) AS given(id, delay, traceback, lease)
-), mine AS (
-    -- Locked first: a cancel that has the row is waited for and then seen.
-    SELECT job.id, job.cancel_requested, outcome.delay, outcome.traceback
-    FROM {queue_table} AS job JOIN outcome ON outcome.id = job.id AND outcome.claimed = job.updated
-    WHERE job.status IS NOT DISTINCT FROM 'picked' AND job.queue_manager_id IS NOT DISTINCT FROM $4::uuid
-    ORDER BY job.id
-    FOR UPDATE OF job
-), retried AS (
-    UPDATE {queue_table} AS job
-    SET status = 'queued', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = 0,
-        attempts = job.attempts + 1,
-        -- Without a delay the job is ready at once, in the index of ready jobs.
-        execute_after = CASE WHEN mine.delay > 0 THEN now() + mine.delay * interval '1 millisecond'
-            ELSE job.created END
-    FROM mine
-    WHERE job.id = mine.id AND NOT mine.cancel_requested
-    RETURNING job.id, job.status, job.entrypoint, job.priority, mine.traceback
-), canceled AS (
-    DELETE FROM {queue_table} AS job USING mine
-    WHERE job.id = mine.id AND mine.cancel_requested
-    RETURNING job.id, 'canceled'::{queue_status_type}, job.entrypoint, job.priority, mine.traceback
-), done AS (
-    SELECT * FROM retried UNION ALL SELECT * FROM canceled
-), logged AS (
-    INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority, traceback)
-    SELECT id, status, entrypoint, priority, traceback FROM done
-)
-SELECT done.id, pg_notify('{channel}', json_build_object(
-    'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
-    'type', 'table_changed_event'
-)::text) FROM done`,
-  cancel: `WITH found AS (
-    SELECT ctid AS place, id, status FROM {queue_table} WHERE id = ANY ((SELECT $1::text::bigint[])::bigint[])
-    ORDER BY id
-    FOR UPDATE
-), ended AS (
-    DELETE FROM {queue_table}
-    WHERE ctid = ANY (ARRAY(SELECT place FROM found WHERE status <> 'picked'))
-    RETURNING id, entrypoint, priority
-), logged AS (
-    INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-    SELECT id, 'canceled', entrypoint, priority FROM ended
-), marked AS (
-    UPDATE {queue_table} SET cancel_requested = true
-    WHERE ctid = ANY (ARRAY(SELECT place FROM found WHERE status = 'picked'))
-    RETURNING id
-), told AS (
-    -- A notification holds 8,000 bytes.
-    SELECT pg_notify('{channel}', json_build_object(
-        'channel', '{channel}', 'ids', json_agg(id), 'sent_at', now(), 'type', 'cancellation_event'
-    )::text)
-    FROM (SELECT id, row_number() OVER (ORDER BY id) / 300 AS part FROM marked) AS numbered
-    GROUP BY part
-)
-SELECT id, (SELECT count(*) FROM told) AS told FROM (SELECT id FROM ended UNION ALL SELECT id FROM marked) AS done`,
-  acknowledge: `WITH outcome AS (
-    SELECT id, timestamptz 'epoch' + lease * interval '1 microsecond' AS claimed
-    FROM unnest((SELECT $1::text::bigint[]), (SELECT $4::text::bigint[])) AS given(id, lease)
-), ended AS (
-    DELETE FROM {queue_table} AS job USING outcome
-    -- The fence is written so that only the primary key serves. By the indexes of picked jobs and of the queue manager's the
-    -- planner walked all that was ever claimed, as dead entries: seven times the work, and more the longer it went on.
-    WHERE job.id = outcome.id AND job.updated = outcome.claimed AND job.status IS NOT DISTINCT FROM 'picked'
-        AND job.queue_manager_id IS NOT DISTINCT FROM $3::uuid
-    RETURNING job.id, job.entrypoint, job.priority
-)
-INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority, created)
-SELECT id, $2::text::{queue_status_type}, entrypoint, priority, clock_timestamp() FROM ended
-RETURNING job_id AS id`,
-  acknowledge_failure: `WITH outcome AS (
-    SELECT given.*, timestamptz 'epoch' + lease * interval '1 microsecond' AS claimed
-    FROM unnest((SELECT $1::text::bigint[]), (SELECT $2::text::jsonb[]), (SELECT $4::text::bigint[]))
-        AS given(id, traceback, lease)
-), ended AS (
-    DELETE FROM {queue_table} AS job USING outcome
-    WHERE job.id = outcome.id AND job.updated = outcome.claimed AND job.status IS NOT DISTINCT FROM 'picked'
-        AND job.queue_manager_id IS NOT DISTINCT FROM $3::uuid
-    RETURNING job.id, job.entrypoint, job.priority, outcome.traceback
-)
-INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority, traceback)
-SELECT id, 'exception', entrypoint, priority, traceback FROM ended
-RETURNING job_id AS id`,
-  hold: `WITH outcome AS (
-    SELECT given.*, timestamptz 'epoch' + lease * interval '1 microsecond' AS claimed
-    FROM unnest((SELECT $1::text::bigint[]), (SELECT $2::text::jsonb[]), (SELECT $4::text::bigint[]))
-        AS given(id, traceback, lease)
-), mine AS (
-    SELECT job.id, job.cancel_requested, outcome.traceback
-    FROM {queue_table} AS job JOIN outcome ON outcome.id = job.id AND outcome.claimed = job.updated
-    WHERE job.status IS NOT DISTINCT FROM 'picked' AND job.queue_manager_id IS NOT DISTINCT FROM $3::uuid
-    ORDER BY job.id
-    FOR UPDATE OF job
-), held AS (
-    UPDATE {queue_table} AS job
-    SET status = 'failed', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = 0
-    FROM mine
-    WHERE job.id = mine.id AND NOT mine.cancel_requested
-    RETURNING job.id, job.status, job.entrypoint, job.priority, mine.traceback
-), canceled AS (
-    DELETE FROM {queue_table} AS job USING mine
-    WHERE job.id = mine.id AND mine.cancel_requested
-    RETURNING job.id, 'canceled'::{queue_status_type}, job.entrypoint, job.priority, mine.traceback
-), done AS (
-    SELECT * FROM held UNION ALL SELECT * FROM canceled
-), logged AS (
-    INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority, traceback)
-    SELECT id, status, entrypoint, priority, traceback FROM done
-)
--- Its seat is free, and an UPDATE tells nobody.
-SELECT done.id, pg_notify('{channel}', json_build_object(
-    'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
-    'type', 'table_changed_event'
-)::text) FROM done`,
-  release: `WITH mine AS (
-    SELECT job.id, job.cancel_requested
-    FROM {queue_table} AS job JOIN unnest((SELECT $1::text::bigint[]), (SELECT $3::text::bigint[])) AS given(id, lease)
-        ON given.id = job.id AND job.updated = timestamptz 'epoch' + given.lease * interval '1 microsecond'
-    WHERE job.status IS NOT DISTINCT FROM 'picked' AND job.queue_manager_id IS NOT DISTINCT FROM $2::uuid
-    ORDER BY job.id
-    FOR UPDATE OF job
-), released AS (
-    UPDATE {queue_table} AS job
-    SET status = 'queued', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = 0
-    FROM mine
-    WHERE job.id = mine.id AND NOT mine.cancel_requested
-    RETURNING job.id, job.status, job.entrypoint, job.priority
-), canceled AS (
-    DELETE FROM {queue_table} AS job USING mine
-    WHERE job.id = mine.id AND mine.cancel_requested
-    RETURNING job.id, 'canceled'::{queue_status_type}, job.entrypoint, job.priority
-), done AS (
-    SELECT * FROM released UNION ALL SELECT * FROM canceled
-), logged AS (
-    INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-    SELECT id, status, entrypoint, priority FROM done WHERE {log_steps} OR status <> 'queued'
-)
-SELECT done.id, pg_notify('{channel}', json_build_object(
-    'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
-    'type', 'table_changed_event'
-)::text) FROM done`,
-  release_unknown: `WITH mine AS (
-    SELECT id, cancel_requested FROM {queue_table}
-    WHERE id <> ALL ((SELECT $1::text::bigint[])::bigint[]) AND status = 'picked' AND queue_manager_id = $2::uuid
-        AND updated <= timestamptz 'epoch' + $3::text::bigint * interval '1 microsecond'
-    ORDER BY id
-    FOR UPDATE
-), released AS (
-    UPDATE {queue_table} AS job
-    SET status = 'queued', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = 0
-    FROM mine
-    WHERE job.id = mine.id AND NOT mine.cancel_requested
-    RETURNING job.id, job.status, job.entrypoint, job.priority
-), canceled AS (
-    DELETE FROM {queue_table} AS job USING mine
-    WHERE job.id = mine.id AND mine.cancel_requested
-    RETURNING job.id, 'canceled'::{queue_status_type}, job.entrypoint, job.priority
-), done AS (
-    SELECT * FROM released UNION ALL SELECT * FROM canceled
-), logged AS (
-    INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-    SELECT id, status, entrypoint, priority FROM done WHERE {log_steps} OR status <> 'queued'
-)
-SELECT done.id, pg_notify('{channel}', json_build_object(
-    'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
-    'type', 'table_changed_event'
-)::text) FROM done`,
+  take_over: `SELECT id, priority, entrypoint, dedupe, encode(payload, 'base64') AS payload, headers, attempts, slot,
+    date_part('epoch', created) * 1000000 AS created, date_part('epoch', due) * 1000000 AS due,
+    (SELECT (date_part('epoch', now()) * 1000000)::bigint) AS lease, canceled, dealt
+FROM {take_over_function}(
+    $1::int4, $2::uuid, $3::text::bigint[], $4::text::text[], $5::text::float8[], $6::text::boolean[], $7::text::int4[],
+    $8::float8, {log_steps}
+)`,
+  look_ahead: `SELECT ready, blocked, due, token, stale
+FROM {look_ahead_function}(
+    $1::text, $2::text::text[], $3::text::int4[], $4::text::float8[], $5::text::boolean[], $6::text::float8[], $7::float8,
+    $8::text::text[], $9::text::int4[], $10::text::int4[], $11::text::bigint[]
+)`,
+  heartbeat: `SELECT id, canceled FROM {heartbeat_function}($1::text::bigint[], $2::uuid)`,
+  keep_leases: `SELECT id FROM {keep_leases_function}($1::uuid)`,
+  retry: `SELECT id
+FROM {retry_function}($1::text::bigint[], $2::text::float8[], $3::text::jsonb[], $4::uuid, $5::text::bigint[])`,
+  cancel: `SELECT id FROM {cancel_function}($1::text::bigint[])`,
+  acknowledge: `SELECT id FROM {acknowledge_function}($1::text::bigint[], $2::text::{queue_status_type}, $3::uuid, $4::text::bigint[])`,
+  acknowledge_failure: `SELECT id
+FROM {acknowledge_failure_function}($1::text::bigint[], $2::text::jsonb[], $3::uuid, $4::text::bigint[])`,
+  hold: `SELECT id FROM {hold_function}($1::text::bigint[], $2::text::jsonb[], $3::uuid, $4::text::bigint[])`,
+  release: `SELECT id FROM {release_function}($1::text::bigint[], $2::uuid, $3::text::bigint[], {log_steps})`,
+  release_unknown: `SELECT id FROM {release_unknown_function}($1::text::bigint[], $2::uuid, $3::text::bigint, {log_steps})`,
   moment: `SELECT (date_part('epoch', clock_timestamp()) * 1000000)::bigint AS moment`,
   notify: `SELECT pg_notify('{channel}', $1::text)`,
   listen: `LISTEN "{channel}"`,
@@ -2214,7 +2502,7 @@ WHERE type.typname = '{queue_status_type_name}'
 UNION ALL
 SELECT 'function', proname, replace(prosrc, qualifier, '')
 FROM pg_proc JOIN place ON pronamespace = place.oid
-WHERE proname IN ('{function_name}', '{claim_function_name}', '{due_function_name}')
+WHERE proname IN ('{function_name}', {worker_function_names})
 UNION ALL
 SELECT 'function', format('%s(%s)', proname,
         CASE WHEN mark IS NULL THEN oidvectortypes(proargtypes) ELSE format_type(proargtypes[1], NULL) END),

@@ -10,9 +10,38 @@ export type ObjectNames = Readonly<Record<string, string>>;
 /** Goes up with every change of `sql/enqueue.sql`, whose names do not. */
 export const ENQUEUE_VERSION = 1;
 
+/** The functions of `sql/functions`. The number of each goes up when what it does or takes changes. */
+const FUNCTIONS: Readonly<Record<string, number>> = {
+  acknowledge: 1,
+  acknowledge_failure: 1,
+  cancel: 1,
+  claim: 4,
+  dequeue: 1,
+  due: 2,
+  heartbeat: 1,
+  hold: 1,
+  job_status: 1,
+  keep_leases: 1,
+  look_ahead: 1,
+  prune_log: 1,
+  ready: 1,
+  release: 1,
+  release_unknown: 1,
+  retry: 1,
+  take_over: 1,
+};
+
+/** Names of the functions of `sql/functions`, without the schema. */
+export function workerFunctionsOf({ prefix }: Pick<Settings, "prefix">): string[] {
+  return Object.entries(FUNCTIONS).map(([name, number]) =>
+    `${prefix}fn_pgqueuer_${name}_${number}`
+  );
+}
+
 /** What the holes of the SQL texts stand for under some settings. */
 export function objectNames(settings: Settings): ObjectNames {
   const qualified = (name: string): string => settings.schema ? `${settings.schema}.${name}` : name;
+  const workerFunctions = workerFunctionsOf(settings);
   return {
     queue_table: qualified(settings.queueTable),
     queue_table_name: settings.queueTable,
@@ -24,10 +53,14 @@ export function objectNames(settings: Settings): ObjectNames {
     schedules_table_name: settings.schedulesTable,
     limits_table: qualified(settings.limitsTable),
     limits_table_name: settings.limitsTable,
-    claim_function: qualified(`${settings.prefix}fn_pgqueuer_claim_3`),
-    claim_function_name: `${settings.prefix}fn_pgqueuer_claim_3`,
-    due_function: qualified(`${settings.prefix}fn_pgqueuer_due_1`),
-    due_function_name: `${settings.prefix}fn_pgqueuer_due_1`,
+    ...Object.fromEntries(
+      Object.keys(FUNCTIONS).map((
+        name,
+        index,
+      ) => [`${name}_function`, qualified(workerFunctions[index]!)]),
+    ),
+    worker_functions: workerFunctions.map(qualified).join(", "),
+    worker_function_names: workerFunctions.map((name) => `'${name}'`).join(", "),
     enqueue_function: qualified(`${settings.prefix}pgqueuer_enqueue`),
     enqueue_function_name: `${settings.prefix}pgqueuer_enqueue`,
     enqueue_version: String(ENQUEUE_VERSION),

@@ -17,6 +17,13 @@ const PRUNE_BATCHES = 10;
 /** When to go on deleting after a round that did not get to the end. */
 const BEHIND_MS = 1_000;
 
+/**
+ * When nothing old is left, nothing will be for long: the next look is after this share of the retention, at most ten minutes
+ * later. To find nothing costs most, since it reads what the summary of the log does not cover yet.
+ */
+const PRUNE_SHARE = 0.01;
+const LONGEST_PRUNE_MS = 600_000;
+
 /** What the aggregator needs of its surroundings. */
 export interface AggregatorParts {
   readonly log: LogStore;
@@ -40,6 +47,8 @@ export class Aggregator {
   #closed = false;
   /** Whether a round is due: a job has run since the last one, or that one failed. */
   #due = false;
+  /** When to look for old rows again, on the monotonic clock. */
+  #pruneAt = 0;
 
   constructor(parts: AggregatorParts) {
     this.#parts = parts;
@@ -85,10 +94,12 @@ export class Aggregator {
     this.#due = false;
     try {
       await log.aggregate();
-      if (retentionMs === 0) return false;
+      if (retentionMs === 0 || performance.now() < this.#pruneAt) return false;
       const moreLog = await this.#prune((limit) => log.pruneLog(retentionMs, limit));
       const moreCounts = await this.#prune((limit) => log.pruneStatistics(retentionMs, limit));
-      return moreLog || moreCounts;
+      if (moreLog || moreCounts) return true;
+      this.#pruneAt = performance.now() + Math.min(retentionMs * PRUNE_SHARE, LONGEST_PRUNE_MS);
+      return false;
     } catch (error) {
       this.#due = true;
       logger.warn(`Cannot count and prune the log, trying again later: ${error}`);

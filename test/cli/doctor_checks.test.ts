@@ -143,7 +143,7 @@ describe("schema", () => {
     const [slow, unique, script] = check([
       "index pgqueuer_picked_heartbeat_idx",
       "index pgqueuer_unique_dedupe_key",
-      "function fn_pgqueuer_claim_3",
+      "function fn_pgqueuer_claim_4",
     ]);
 
     expect(slow).toEqual({

@@ -116,7 +116,7 @@ test.skipIf(POLLS_ONLY)("a released job wakes another worker at once", async () 
   await until("it has looked ahead and sleeps", async () =>
     (await queue.sql`
       select 1 from pg_stat_activity
-      where application_name = ${applicationName} and state = 'idle' and query like '%AS asked(entrypoint, concurrency, rate, serialized, timeout)%'`)
+      where application_name = ${applicationName} and state = 'idle' and query like '%fn_pgqueuer_look_ahead%'`)
       .length > 0);
 
   leaving.kill("SIGTERM");

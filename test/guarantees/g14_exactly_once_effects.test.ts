@@ -145,7 +145,7 @@ describe.each(WATCHFUL_DRIVERS)("%s: processes", (name, open) => {
     await until("all have begun", async () =>
       (await queue.sql`
         select 1 from pg_stat_activity where state = 'idle in transaction'
-        and query like ${`%${queue.names.prefix}pgqueuer%`}`).length === 3);
+        and query like ${`%${queue.names.prefix}%`}`).length === 3);
     asleep.kill("SIGSTOP");
 
     const { driver, end } = await open(queue.dsn, options);

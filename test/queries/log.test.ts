@@ -245,7 +245,7 @@ test("requeue() runs held jobs again at once, from the index of ready jobs, and 
   await until("it idles", async () =>
     (await queue.sql`
       select 1 from pg_stat_activity
-      where query like '%' || ${queue.table}::text || '%' and query like '%AS asked(entrypoint, concurrency, rate, serialized, timeout)%' and state = 'idle'`)
+      where query like ${`%${queue.names.prefix}fn_pgqueuer_look_ahead%`} and state = 'idle'`)
       .length > 0);
 
   const result = await queue.queries.requeue([id, queued!, 9_999_999]);

@@ -69,7 +69,8 @@ test.each(returns)("%s sees a cancel that it had to wait for", async (_, settle)
     async () =>
       (await queue.sql`
         select 1 from pg_stat_activity
-        where wait_event_type = 'Lock' and query like ${`%${queue.table}%`}`).length > 0,
+        where wait_event_type = 'Lock' and query like ${`%${queue.names.prefix}fn_pgqueuer_%`}`)
+        .length > 0,
   );
   commit.resolve();
   await cancel;

@@ -81,6 +81,22 @@ test("a round deletes ten batches at most, and the next ones go on without a job
   expect(calls.filter((call) => call === "aggregate")).toHaveLength(3);
 });
 
+test("where nothing old is left, it looks again after a hundredth of the retention", async () => {
+  const { aggregator, calls } = aggregatorOver(0, { retentionMs: 20_000 });
+  for (let round = 0; round < 3; round++) {
+    aggregator.note();
+    await aggregator.finish();
+  }
+  const atOnce = [...calls];
+
+  await pause(210);
+  aggregator.note();
+  await aggregator.finish();
+
+  expect(atOnce).toEqual(["aggregate", "prune_log", "prune_statistics", "aggregate", "aggregate"]);
+  expect(calls.slice(5)).toEqual(["aggregate", "prune_log", "prune_statistics"]);
+});
+
 test("retention 0 keeps all, and a worker that stops does nothing more", async () => {
   const keeping = aggregatorOver(5_000, { retentionMs: 0 });
   keeping.aggregator.note();

@@ -20,7 +20,7 @@ test("a drain does not end on a look that was taken before a job was put back", 
     async query<Row>(text: string, parameters: readonly (string | number | null)[]) {
       const rows = await driver.query<Row>(text, parameters);
       // After the worker has got the answer.
-      if (text.includes("attempts + 1")) setTimeout(() => stored.resolve());
+      if (text.includes("fn_pgqueuer_retry")) setTimeout(() => stored.resolve());
       if (rows.length === 1 && "blocked" in (rows[0] as object) && !looked) {
         looked = true;
         // Its answer is under way while the handler fails and its job is put back.

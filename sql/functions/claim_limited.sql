@@ -1,39 +1,5 @@
--- Functions of our own. May run again: `install` and `upgrade` both use this file. A function's name ends in a number that
--- changes with what it does, so that workers of the release before keep theirs.
-
--- Gives the places of up to a thousand due jobs of an entrypoint that has more of them, by priority. Deferred jobs cannot be
--- in the order of a claim before they are due, as no index knows the time; so each priority is looked at by itself, those
--- due longest first, and at most 64 of them. A caller adds those that are due longest of all, so none waits for ever.
-CREATE OR REPLACE FUNCTION {due_function}(wanted text, instant timestamptz) RETURNS SETOF tid AS $$
-DECLARE
-    level bigint := 2147483648;  -- above every priority
-    given int4;
-    total int4 := 0;
-BEGIN
-    FOR turn IN 1 .. 64 LOOP
-        level := (
-            SELECT priority FROM {queue_table}
-            WHERE entrypoint COLLATE "C" = wanted AND status = 'queued' AND execute_after > created
-                AND priority < level
-            ORDER BY priority DESC
-            LIMIT 1
-        );
-        EXIT WHEN level IS NULL;
-        RETURN QUERY
-            SELECT ctid FROM {queue_table}
-            WHERE entrypoint COLLATE "C" = wanted AND status = 'queued' AND execute_after > created
-                AND priority = level AND execute_after <= instant
-            ORDER BY execute_after
-            LIMIT 1000;
-        GET DIAGNOSTICS given = ROW_COUNT;
-        total := total + given;
-        EXIT WHEN total >= 1000;
-    END LOOP;
-END;
-$$ LANGUAGE plpgsql STABLE;
-
 -- Claims jobs where some entrypoints have limits: highest priority first, then lowest id. What the planner could count with
--- stands in subqueries, as in queries/queue.sql.
+-- stands in subqueries, as in all of them.
 --
 -- A function, since each of its statements sees what has been committed by then: in one statement the picked jobs would be
 -- counted as they were before the lock was had. It locks the row of each limited entrypoint, so that one worker at a time
@@ -115,12 +81,9 @@ BEGIN
             SELECT job.entrypoint FROM (
                 SELECT opened.entrypoint, opened.limited, job.priority, job.id,
                     row_number() OVER (PARTITION BY opened.limited ORDER BY job.priority DESC, job.id) AS start
-                FROM opened CROSS JOIN LATERAL (
-                    SELECT job.priority, job.id FROM {queue_table} AS job
-                    WHERE job.entrypoint COLLATE "C" = opened.entrypoint AND job.status = 'queued'
-                        AND job.execute_after <= job.created
-                    ORDER BY job.priority DESC, job.id
-                    LIMIT CASE WHEN opened.serialized THEN 0 ELSE greatest(0, opened.room) END
+                FROM opened CROSS JOIN LATERAL {ready_function}(
+                    opened.entrypoint, CASE WHEN opened.serialized THEN 0 ELSE opened.room END, 'look',
+                    ARRAY[-2147483648], ARRAY[2147483647], ARRAY[0::bigint]
                 ) AS job
             ) AS job
             -- Those that may not start must not count: they would take the place of jobs that may.
@@ -130,49 +93,24 @@ BEGIN
         ) AS front
         GROUP BY front.entrypoint
     ), ready AS (
-        SELECT job.* FROM opened LEFT JOIN share ON share.entrypoint = opened.entrypoint CROSS JOIN LATERAL (
-            SELECT ctid AS place, job.id, job.priority, job.entrypoint, job.dedupe_key IS NULL AS keyless
-            FROM {queue_table} AS job
-            WHERE job.entrypoint COLLATE "C" = opened.entrypoint AND job.status = 'queued'
-                AND job.execute_after <= job.created
-            ORDER BY job.priority DESC, job.id
-            LIMIT CASE
+        SELECT job.place, job.id, job.priority, opened.entrypoint, job.keyless
+        FROM opened LEFT JOIN share ON share.entrypoint = opened.entrypoint
+        CROSS JOIN LATERAL {ready_function}(
+            opened.entrypoint,
+            CASE
                 WHEN opened.keyless_runs THEN 0
-                WHEN opened.serialized THEN greatest(0, opened.room)
-                ELSE coalesce(share.jobs, 0)
-            END
-            FOR UPDATE SKIP LOCKED
+                WHEN opened.serialized THEN opened.room
+                ELSE coalesce(share.jobs, 0)::int4
+            END,
+            'lock', ARRAY[-2147483648], ARRAY[2147483647], ARRAY[0::bigint]
         ) AS job
     ), keyed AS (
         -- Only one job without a key may go: those with one that stand behind such jobs.
-        SELECT job.* FROM opened CROSS JOIN LATERAL (
-            SELECT ctid AS place, job.id, job.priority, job.entrypoint, false AS keyless
-            FROM {queue_table} AS job
-            WHERE job.entrypoint COLLATE "C" = opened.entrypoint AND job.status = 'queued'
-                AND job.execute_after <= job.created AND job.dedupe_key IS NOT NULL
-            ORDER BY job.priority DESC, job.id
-            LIMIT CASE WHEN opened.serialized THEN greatest(0, opened.room) ELSE 0 END
-            FOR UPDATE SKIP LOCKED
+        SELECT job.place, job.id, job.priority, opened.entrypoint, job.keyless
+        FROM opened CROSS JOIN LATERAL {ready_function}(
+            opened.entrypoint, CASE WHEN opened.serialized THEN opened.room ELSE 0 END, 'lock keyed',
+            ARRAY[-2147483648], ARRAY[2147483647], ARRAY[0::bigint]
         ) AS job
-    ), longest AS (
-        SELECT opened.entrypoint, job.place FROM opened CROSS JOIN LATERAL (
-            SELECT ctid AS place FROM {queue_table} AS job
-            WHERE job.entrypoint COLLATE "C" = opened.entrypoint AND job.status = 'queued'
-                AND job.execute_after > job.created AND job.execute_after <= (SELECT instant)
-            ORDER BY job.execute_after
-            LIMIT CASE WHEN opened.room > 0 THEN 1000 ELSE 0 END
-        ) AS job
-    ), keyed_longest AS (
-        -- Behind very many jobs without a key, of which one may go.
-        SELECT opened.entrypoint, job.place FROM opened CROSS JOIN LATERAL (
-            SELECT ctid AS place FROM {queue_table} AS job
-            WHERE job.entrypoint COLLATE "C" = opened.entrypoint AND job.status = 'queued'
-                AND job.execute_after > job.created AND job.execute_after <= (SELECT instant) AND job.dedupe_key IS NOT NULL
-            ORDER BY job.execute_after
-            LIMIT CASE WHEN opened.serialized AND opened.room > 0 THEN 1000 ELSE 0 END
-        ) AS job
-    ), crowded AS (
-        SELECT longest.entrypoint FROM longest GROUP BY longest.entrypoint HAVING count(*) = 1000
     ), part AS (
         -- Of jobs without a key a serialized entrypoint starts one: they must not hide those that have one.
         SELECT opened.entrypoint, opened.room, NULL::boolean AS keyless FROM opened WHERE NOT opened.serialized
@@ -184,16 +122,10 @@ BEGIN
         SELECT job.* FROM part CROSS JOIN LATERAL (
             SELECT ctid AS place, job.id, job.priority, job.entrypoint, job.dedupe_key IS NULL AS keyless
             FROM {queue_table} AS job
-            WHERE job.status = 'queued' AND (part.keyless IS NULL OR part.keyless = (job.dedupe_key IS NULL))
-                AND job.ctid = ANY (ARRAY(
-                    SELECT longest.place FROM longest WHERE longest.entrypoint = part.entrypoint
-                    UNION ALL
-                    SELECT keyed_longest.place FROM keyed_longest WHERE keyed_longest.entrypoint = part.entrypoint
-                    UNION ALL
-                    SELECT found.place
-                    FROM crowded CROSS JOIN LATERAL {due_function}(crowded.entrypoint, instant) AS found(place)
-                    WHERE crowded.entrypoint = part.entrypoint
-                ))
+            -- Written so that no index serves: the rows are found by their places.
+            WHERE job.status IS NOT DISTINCT FROM 'queued'
+                AND (part.keyless IS NULL OR part.keyless = (job.dedupe_key IS NULL))
+                AND job.ctid = ANY (ARRAY(SELECT {due_function}(part.entrypoint, instant, part.keyless)))
             ORDER BY job.priority DESC, job.id
             LIMIT greatest(0, part.room)
             FOR UPDATE SKIP LOCKED
@@ -266,4 +198,4 @@ BEGIN
         claimed.payload, claimed.headers, claimed.attempts, claimed.slot
     FROM claimed ORDER BY claimed.priority DESC, claimed.id;
 END;
-$$ LANGUAGE plpgsql;
+$$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off;
