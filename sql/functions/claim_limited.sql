@@ -75,16 +75,22 @@ BEGIN
             CASE WHEN gate.limited THEN least(most, startable, gate.seats, floor(gate.tokens))::int4 ELSE most END AS room
         FROM gate
         WHERE NOT gate.limited OR gate.entrypoint = ANY ((SELECT locked)::text[])
+    ), front AS (
+        SELECT array_agg(opened.entrypoint) AS names,
+            array_agg(CASE WHEN opened.serialized THEN 0 ELSE opened.room END) AS rooms,
+            -- All that is ready of each.
+            array_agg(-2147483648) AS lowest, array_agg(2147483647) AS highest, array_agg(0::bigint) AS after
+        FROM opened
     ), share AS (
         -- How many of the first jobs belong to each entrypoint: more than will be claimed are not locked.
         SELECT front.entrypoint, count(*) AS jobs FROM (
             SELECT job.entrypoint FROM (
                 SELECT opened.entrypoint, opened.limited, job.priority, job.id,
                     row_number() OVER (PARTITION BY opened.limited ORDER BY job.priority DESC, job.id) AS start
-                FROM opened CROSS JOIN LATERAL {ready_function}(
-                    opened.entrypoint, CASE WHEN opened.serialized THEN 0 ELSE opened.room END, 'look',
-                    ARRAY[-2147483648], ARRAY[2147483647], ARRAY[0::bigint]
+                FROM front CROSS JOIN LATERAL {ready_function}(
+                    'look', front.names, front.rooms, front.names, front.lowest, front.highest, front.after
                 ) AS job
+                JOIN opened ON opened.entrypoint = job.entrypoint
             ) AS job
             -- Those that may not start must not count: they would take the place of jobs that may.
             WHERE NOT job.limited OR job.start <= startable
@@ -92,42 +98,59 @@ BEGIN
             LIMIT (SELECT most)
         ) AS front
         GROUP BY front.entrypoint
-    ), ready AS (
-        SELECT job.place, job.id, job.priority, opened.entrypoint, job.keyless
-        FROM opened LEFT JOIN share ON share.entrypoint = opened.entrypoint
-        CROSS JOIN LATERAL {ready_function}(
-            opened.entrypoint,
+    ), reach AS (
+        SELECT array_agg(
             CASE
                 WHEN opened.keyless_runs THEN 0
                 WHEN opened.serialized THEN opened.room
                 ELSE coalesce(share.jobs, 0)::int4
-            END,
-            'lock', ARRAY[-2147483648], ARRAY[2147483647], ARRAY[0::bigint]
+            END
+        ) AS rooms, array_agg(CASE WHEN opened.serialized THEN opened.room ELSE 0 END) AS keyed_rooms,
+            array_agg(opened.entrypoint) AS names, bool_or(opened.serialized) AS any_serialized
+        FROM opened LEFT JOIN share ON share.entrypoint = opened.entrypoint
+    ), ready AS (
+        SELECT job.place, job.id, job.priority, job.entrypoint, job.keyless
+        FROM front CROSS JOIN reach CROSS JOIN LATERAL {ready_function}(
+            'lock', reach.names, reach.rooms, front.names, front.lowest, front.highest, front.after
         ) AS job
     ), keyed AS (
         -- Only one job without a key may go: those with one that stand behind such jobs.
-        SELECT job.place, job.id, job.priority, opened.entrypoint, job.keyless
-        FROM opened CROSS JOIN LATERAL {ready_function}(
-            opened.entrypoint, CASE WHEN opened.serialized THEN opened.room ELSE 0 END, 'lock keyed',
-            ARRAY[-2147483648], ARRAY[2147483647], ARRAY[0::bigint]
+        SELECT job.place, job.id, job.priority, job.entrypoint, job.keyless
+        FROM front CROSS JOIN reach CROSS JOIN LATERAL {ready_function}(
+            'lock keyed', reach.names, reach.keyed_rooms, front.names, front.lowest, front.highest, front.after
         ) AS job
+        WHERE reach.any_serialized
     ), part AS (
         -- Of jobs without a key a serialized entrypoint starts one: they must not hide those that have one.
         SELECT opened.entrypoint, opened.room, NULL::boolean AS keyless FROM opened WHERE NOT opened.serialized
         UNION ALL SELECT opened.entrypoint, opened.room, false FROM opened WHERE opened.serialized
         UNION ALL SELECT opened.entrypoint, least(opened.room, 1), true FROM opened
             WHERE opened.serialized AND NOT opened.keyless_runs
+    ), found AS (
+        SELECT asked.entrypoint, asked.keyless, asked.room, place.places FROM (
+            SELECT part.*, row_number() OVER (ORDER BY part.entrypoint, part.keyless) AS number FROM part
+        ) AS asked
+        JOIN (
+            SELECT due.part, array_agg(due.place) AS places
+            FROM (
+                SELECT array_agg(part.entrypoint ORDER BY part.entrypoint, part.keyless) AS names,
+                    array_agg(part.keyless ORDER BY part.entrypoint, part.keyless) AS keyless
+                FROM part
+            ) AS wanted
+            CROSS JOIN LATERAL {due_function}(wanted.names, wanted.keyless, instant) AS due
+            GROUP BY due.part
+        ) AS place ON place.part = asked.number
     ), due AS (
         -- As many of each as it has room for: one that is full must not hide the others.
-        SELECT job.* FROM part CROSS JOIN LATERAL (
+        SELECT job.* FROM found CROSS JOIN LATERAL (
             SELECT ctid AS place, job.id, job.priority, job.entrypoint, job.dedupe_key IS NULL AS keyless
             FROM {queue_table} AS job
             -- Written so that no index serves: the rows are found by their places.
             WHERE job.status IS NOT DISTINCT FROM 'queued'
-                AND (part.keyless IS NULL OR part.keyless = (job.dedupe_key IS NULL))
-                AND job.ctid = ANY (ARRAY(SELECT {due_function}(part.entrypoint, instant, part.keyless)))
+                AND (found.keyless IS NULL OR found.keyless = (job.dedupe_key IS NULL))
+                AND job.ctid = ANY (found.places)
             ORDER BY job.priority DESC, job.id
-            LIMIT greatest(0, part.room)
+            LIMIT greatest(0, found.room)
             FOR UPDATE SKIP LOCKED
         ) AS job
     ), ranked AS (

@@ -10,7 +10,7 @@ CREATE OR REPLACE FUNCTION {dequeue_function}(
     most int4,
     wanted text[],
     manager uuid,       -- queue manager that takes the lease
-    owner text[],       -- entrypoint of each range; the ranges of one do not overlap
+    owner text[],       -- entrypoint of each range; the ranges of one do not overlap, and come from the highest priority down
     lowest int4[],      -- lowest priority of each range
     highest int4[],     -- highest priority of each range
     after bigint[],     -- id after which each range begins
@@ -20,42 +20,35 @@ CREATE OR REPLACE FUNCTION {dequeue_function}(
     created timestamptz, due timestamptz
 ) AS $$
 #variable_conflict use_column
+DECLARE
+    share int4[] := ARRAY[most];
 BEGIN
+    IF cardinality(wanted) > 1 THEN
+        -- How many of the first jobs belong to each: more than will be claimed are not locked.
+        share := ARRAY(
+            SELECT count(front.entrypoint)::int4
+            FROM unnest((SELECT wanted)) WITH ORDINALITY AS asked(entrypoint, position)
+            LEFT JOIN (
+                SELECT job.entrypoint FROM {ready_function}(
+                    'look', wanted, array_fill(most, ARRAY[cardinality(wanted)]), owner, lowest, highest, after
+                ) AS job
+                ORDER BY job.priority DESC, job.id
+                LIMIT (SELECT most)
+            ) AS front ON front.entrypoint = asked.entrypoint
+            GROUP BY asked.position
+            ORDER BY asked.position
+        );
+    END IF;
     RETURN QUERY
-    WITH front AS (
-        SELECT range.entrypoint, array_agg(range.lowest ORDER BY range.highest DESC) AS lowest,
-            array_agg(range.highest ORDER BY range.highest DESC) AS highest,
-            array_agg(range.after ORDER BY range.highest DESC) AS after
-        FROM unnest((SELECT owner), (SELECT lowest), (SELECT highest), (SELECT after))
-            AS range(entrypoint, lowest, highest, after)
-        GROUP BY range.entrypoint
-    ), share AS (
-        -- How many of the first jobs belong to each of several entrypoints: more than will be claimed are not locked.
-        SELECT first.entrypoint, count(*)::int4 AS jobs FROM (
-            SELECT front.entrypoint
-            FROM front CROSS JOIN LATERAL {ready_function}(
-                front.entrypoint, most, 'look', front.lowest, front.highest, front.after
-            ) AS job
-            WHERE (SELECT cardinality(wanted) > 1)
-            ORDER BY job.priority DESC, job.id
-            LIMIT (SELECT most)
-        ) AS first
-        GROUP BY first.entrypoint
-    ), candidate AS (
+    WITH candidate AS (
         SELECT job.place, job.id, job.priority
-        FROM front LEFT JOIN share ON share.entrypoint = front.entrypoint
-        CROSS JOIN LATERAL {ready_function}(
-            front.entrypoint, CASE WHEN (SELECT cardinality(wanted) > 1) THEN coalesce(share.jobs, 0) ELSE most END,
-            'lock', front.lowest, front.highest, front.after
-        ) AS job
+        FROM {ready_function}('lock', wanted, share, owner, lowest, highest, after) AS job
         UNION ALL
         SELECT job.* FROM (
             SELECT ctid AS place, id, priority FROM {queue_table}
             -- Written so that no index serves: the rows are found by their places.
-            WHERE status IS NOT DISTINCT FROM 'queued' AND ctid = ANY (ARRAY(
-                SELECT found.place FROM unnest((SELECT wanted)) AS asked(entrypoint)
-                CROSS JOIN LATERAL {due_function}(asked.entrypoint, now(), NULL) AS found(place)
-            ))
+            WHERE status IS NOT DISTINCT FROM 'queued'
+                AND ctid = ANY (ARRAY(SELECT found.place FROM {due_function}(wanted, NULL, now()) AS found))
             ORDER BY priority DESC, id
             LIMIT (SELECT most)
             FOR UPDATE SKIP LOCKED

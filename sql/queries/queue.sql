@@ -138,7 +138,7 @@ LEFT JOIN stored AS raised ON raised.dedupe_key = input.dedupe_key;
 --   $1 int4   most jobs to claim
 --   $2 text   entrypoints, text[]
 --   $3 uuid   queue manager that takes the lease
---   $4 text   entrypoint of each range, text[]; the ranges of one do not overlap
+--   $4 text   entrypoint of each range, text[]; the ranges of one do not overlap, and come from the highest priority down
 --   $5 text   lowest priority of each range, int4[]
 --   $6 text   highest priority of each range, int4[]
 --   $7 text   id after which each range begins, bigint[]

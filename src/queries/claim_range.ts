@@ -20,8 +20,9 @@ export function wholeRange(entrypoint: string): ClaimRange {
   return { entrypoint, lowest: LOWEST_PRIORITY, highest: HIGHEST_PRIORITY, after: 0 };
 }
 
-/** As parameters of a statement. */
-export function encodeRanges(ranges: readonly ClaimRange[]): string[] {
+/** As parameters of a statement, which reads the highest priorities first. */
+export function encodeRanges(given: readonly ClaimRange[]): string[] {
+  const ranges = given.toSorted((one, other) => other.highest - one.highest);
   return [
     textArray(ranges.map((range) => range.entrypoint)),
     numberArray(ranges.map((range) => range.lowest)),

@@ -446,16 +446,22 @@ BEGIN
             CASE WHEN gate.limited THEN least(most, startable, gate.seats, floor(gate.tokens))::int4 ELSE most END AS room
         FROM gate
         WHERE NOT gate.limited OR gate.entrypoint = ANY ((SELECT locked)::text[])
+    ), front AS (
+        SELECT array_agg(opened.entrypoint) AS names,
+            array_agg(CASE WHEN opened.serialized THEN 0 ELSE opened.room END) AS rooms,
+            -- All that is ready of each.
+            array_agg(-2147483648) AS lowest, array_agg(2147483647) AS highest, array_agg(0::bigint) AS after
+        FROM opened
     ), share AS (
         -- How many of the first jobs belong to each entrypoint: more than will be claimed are not locked.
         SELECT front.entrypoint, count(*) AS jobs FROM (
             SELECT job.entrypoint FROM (
                 SELECT opened.entrypoint, opened.limited, job.priority, job.id,
                     row_number() OVER (PARTITION BY opened.limited ORDER BY job.priority DESC, job.id) AS start
-                FROM opened CROSS JOIN LATERAL {ready_function}(
-                    opened.entrypoint, CASE WHEN opened.serialized THEN 0 ELSE opened.room END, 'look',
-                    ARRAY[-2147483648], ARRAY[2147483647], ARRAY[0::bigint]
+                FROM front CROSS JOIN LATERAL {ready_function}(
+                    'look', front.names, front.rooms, front.names, front.lowest, front.highest, front.after
                 ) AS job
+                JOIN opened ON opened.entrypoint = job.entrypoint
             ) AS job
             -- Those that may not start must not count: they would take the place of jobs that may.
             WHERE NOT job.limited OR job.start <= startable
@@ -463,42 +469,59 @@ BEGIN
             LIMIT (SELECT most)
         ) AS front
         GROUP BY front.entrypoint
-    ), ready AS (
-        SELECT job.place, job.id, job.priority, opened.entrypoint, job.keyless
-        FROM opened LEFT JOIN share ON share.entrypoint = opened.entrypoint
-        CROSS JOIN LATERAL {ready_function}(
-            opened.entrypoint,
+    ), reach AS (
+        SELECT array_agg(
             CASE
                 WHEN opened.keyless_runs THEN 0
                 WHEN opened.serialized THEN opened.room
                 ELSE coalesce(share.jobs, 0)::int4
-            END,
-            'lock', ARRAY[-2147483648], ARRAY[2147483647], ARRAY[0::bigint]
+            END
+        ) AS rooms, array_agg(CASE WHEN opened.serialized THEN opened.room ELSE 0 END) AS keyed_rooms,
+            array_agg(opened.entrypoint) AS names, bool_or(opened.serialized) AS any_serialized
+        FROM opened LEFT JOIN share ON share.entrypoint = opened.entrypoint
+    ), ready AS (
+        SELECT job.place, job.id, job.priority, job.entrypoint, job.keyless
+        FROM front CROSS JOIN reach CROSS JOIN LATERAL {ready_function}(
+            'lock', reach.names, reach.rooms, front.names, front.lowest, front.highest, front.after
         ) AS job
     ), keyed AS (
         -- Only one job without a key may go: those with one that stand behind such jobs.
-        SELECT job.place, job.id, job.priority, opened.entrypoint, job.keyless
-        FROM opened CROSS JOIN LATERAL {ready_function}(
-            opened.entrypoint, CASE WHEN opened.serialized THEN opened.room ELSE 0 END, 'lock keyed',
-            ARRAY[-2147483648], ARRAY[2147483647], ARRAY[0::bigint]
+        SELECT job.place, job.id, job.priority, job.entrypoint, job.keyless
+        FROM front CROSS JOIN reach CROSS JOIN LATERAL {ready_function}(
+            'lock keyed', reach.names, reach.keyed_rooms, front.names, front.lowest, front.highest, front.after
         ) AS job
+        WHERE reach.any_serialized
     ), part AS (
         -- Of jobs without a key a serialized entrypoint starts one: they must not hide those that have one.
         SELECT opened.entrypoint, opened.room, NULL::boolean AS keyless FROM opened WHERE NOT opened.serialized
         UNION ALL SELECT opened.entrypoint, opened.room, false FROM opened WHERE opened.serialized
         UNION ALL SELECT opened.entrypoint, least(opened.room, 1), true FROM opened
             WHERE opened.serialized AND NOT opened.keyless_runs
+    ), found AS (
+        SELECT asked.entrypoint, asked.keyless, asked.room, place.places FROM (
+            SELECT part.*, row_number() OVER (ORDER BY part.entrypoint, part.keyless) AS number FROM part
+        ) AS asked
+        JOIN (
+            SELECT due.part, array_agg(due.place) AS places
+            FROM (
+                SELECT array_agg(part.entrypoint ORDER BY part.entrypoint, part.keyless) AS names,
+                    array_agg(part.keyless ORDER BY part.entrypoint, part.keyless) AS keyless
+                FROM part
+            ) AS wanted
+            CROSS JOIN LATERAL {due_function}(wanted.names, wanted.keyless, instant) AS due
+            GROUP BY due.part
+        ) AS place ON place.part = asked.number
     ), due AS (
         -- As many of each as it has room for: one that is full must not hide the others.
-        SELECT job.* FROM part CROSS JOIN LATERAL (
+        SELECT job.* FROM found CROSS JOIN LATERAL (
             SELECT ctid AS place, job.id, job.priority, job.entrypoint, job.dedupe_key IS NULL AS keyless
             FROM {queue_table} AS job
             -- Written so that no index serves: the rows are found by their places.
             WHERE job.status IS NOT DISTINCT FROM 'queued'
-                AND (part.keyless IS NULL OR part.keyless = (job.dedupe_key IS NULL))
-                AND job.ctid = ANY (ARRAY(SELECT {due_function}(part.entrypoint, instant, part.keyless)))
+                AND (found.keyless IS NULL OR found.keyless = (job.dedupe_key IS NULL))
+                AND job.ctid = ANY (found.places)
             ORDER BY job.priority DESC, job.id
-            LIMIT greatest(0, part.room)
+            LIMIT greatest(0, found.room)
             FOR UPDATE SKIP LOCKED
         ) AS job
     ), ranked AS (
@@ -583,7 +606,7 @@ CREATE OR REPLACE FUNCTION {dequeue_function}(
     most int4,
     wanted text[],
     manager uuid,       -- queue manager that takes the lease
-    owner text[],       -- entrypoint of each range; the ranges of one do not overlap
+    owner text[],       -- entrypoint of each range; the ranges of one do not overlap, and come from the highest priority down
     lowest int4[],      -- lowest priority of each range
     highest int4[],     -- highest priority of each range
     after bigint[],     -- id after which each range begins
@@ -593,42 +616,35 @@ CREATE OR REPLACE FUNCTION {dequeue_function}(
     created timestamptz, due timestamptz
 ) AS $$
 #variable_conflict use_column
+DECLARE
+    share int4[] := ARRAY[most];
 BEGIN
+    IF cardinality(wanted) > 1 THEN
+        -- How many of the first jobs belong to each: more than will be claimed are not locked.
+        share := ARRAY(
+            SELECT count(front.entrypoint)::int4
+            FROM unnest((SELECT wanted)) WITH ORDINALITY AS asked(entrypoint, position)
+            LEFT JOIN (
+                SELECT job.entrypoint FROM {ready_function}(
+                    'look', wanted, array_fill(most, ARRAY[cardinality(wanted)]), owner, lowest, highest, after
+                ) AS job
+                ORDER BY job.priority DESC, job.id
+                LIMIT (SELECT most)
+            ) AS front ON front.entrypoint = asked.entrypoint
+            GROUP BY asked.position
+            ORDER BY asked.position
+        );
+    END IF;
     RETURN QUERY
-    WITH front AS (
-        SELECT range.entrypoint, array_agg(range.lowest ORDER BY range.highest DESC) AS lowest,
-            array_agg(range.highest ORDER BY range.highest DESC) AS highest,
-            array_agg(range.after ORDER BY range.highest DESC) AS after
-        FROM unnest((SELECT owner), (SELECT lowest), (SELECT highest), (SELECT after))
-            AS range(entrypoint, lowest, highest, after)
-        GROUP BY range.entrypoint
-    ), share AS (
-        -- How many of the first jobs belong to each of several entrypoints: more than will be claimed are not locked.
-        SELECT first.entrypoint, count(*)::int4 AS jobs FROM (
-            SELECT front.entrypoint
-            FROM front CROSS JOIN LATERAL {ready_function}(
-                front.entrypoint, most, 'look', front.lowest, front.highest, front.after
-            ) AS job
-            WHERE (SELECT cardinality(wanted) > 1)
-            ORDER BY job.priority DESC, job.id
-            LIMIT (SELECT most)
-        ) AS first
-        GROUP BY first.entrypoint
-    ), candidate AS (
+    WITH candidate AS (
         SELECT job.place, job.id, job.priority
-        FROM front LEFT JOIN share ON share.entrypoint = front.entrypoint
-        CROSS JOIN LATERAL {ready_function}(
-            front.entrypoint, CASE WHEN (SELECT cardinality(wanted) > 1) THEN coalesce(share.jobs, 0) ELSE most END,
-            'lock', front.lowest, front.highest, front.after
-        ) AS job
+        FROM {ready_function}('lock', wanted, share, owner, lowest, highest, after) AS job
         UNION ALL
         SELECT job.* FROM (
             SELECT ctid AS place, id, priority FROM {queue_table}
             -- Written so that no index serves: the rows are found by their places.
-            WHERE status IS NOT DISTINCT FROM 'queued' AND ctid = ANY (ARRAY(
-                SELECT found.place FROM unnest((SELECT wanted)) AS asked(entrypoint)
-                CROSS JOIN LATERAL {due_function}(asked.entrypoint, now(), NULL) AS found(place)
-            ))
+            WHERE status IS NOT DISTINCT FROM 'queued'
+                AND ctid = ANY (ARRAY(SELECT found.place FROM {due_function}(wanted, NULL, now()) AS found))
             ORDER BY priority DESC, id
             LIMIT (SELECT most)
             FOR UPDATE SKIP LOCKED
@@ -726,110 +742,142 @@ BEGIN
 END;
 $$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off;
 
--- The fronts of the indexes that claims read: for the other functions.
+-- The fronts of the indexes that claims read: for the other functions. Each is called once for all entrypoints.
 
--- Gives the first ready jobs of an entrypoint in ranges of their index, which are given from the highest priority down, in
--- the order of a claim. Ranges are read one after another, and the lower ones only as far as they are needed.
+-- Gives the first ready jobs of each entrypoint in ranges of their index, in the order of a claim. Ranges are read one after
+-- another, and the lower ones only as far as they are needed.
 CREATE OR REPLACE FUNCTION {ready_function}(
-    wanted text,
-    most int4,
-    mode text,        -- look; lock: passes over rows that another session has locked; lock keyed: those with a dedupe key
-    lowest int4[],    -- lowest priority of each range
-    highest int4[],   -- highest priority of each range
-    after bigint[]    -- id after which each range begins
-) RETURNS TABLE (place tid, id bigint, priority int4, keyless boolean) AS $$
+    mode text,       -- look; lock: passes over rows that another session has locked; lock keyed: those with a dedupe key
+    wanted text[],
+    most int4[],     -- of each
+    owner text[],    -- entrypoint of each range; the ranges of one do not overlap, and come from the highest priority down
+    lowest int4[],   -- lowest priority of each range
+    highest int4[],  -- highest priority of each range
+    after bigint[]   -- id after which each range begins
+) RETURNS TABLE (entrypoint text, place tid, id bigint, priority int4, keyless boolean) AS $$
 #variable_conflict use_column
 BEGIN
-    IF most <= 0 THEN
-        RETURN;
-    ELSIF mode = 'look' THEN
+    IF mode = 'look' THEN
         RETURN QUERY
-        SELECT job.* FROM unnest((SELECT lowest), (SELECT highest), (SELECT after)) AS range(lowest, highest, after)
+        SELECT asked.entrypoint, job.* FROM unnest((SELECT wanted), (SELECT most)) AS asked(entrypoint, most)
         CROSS JOIN LATERAL (
-            SELECT ctid, id::bigint, priority, dedupe_key IS NULL FROM {queue_table}
-            WHERE entrypoint COLLATE "C" = (SELECT wanted) AND status = 'queued' AND execute_after <= created
-                AND priority >= range.lowest AND priority <= range.highest AND id > range.after
-            ORDER BY priority DESC, id
-            LIMIT (SELECT most)
-        ) AS job
-        LIMIT (SELECT most);
+            SELECT job.* FROM unnest((SELECT owner), (SELECT lowest), (SELECT highest), (SELECT after))
+                AS range(owner, lowest, highest, after)
+            CROSS JOIN LATERAL (
+                SELECT ctid, id::bigint, priority, dedupe_key IS NULL FROM {queue_table}
+                WHERE entrypoint COLLATE "C" = range.owner AND status = 'queued' AND execute_after <= created
+                    AND priority >= range.lowest AND priority <= range.highest AND id > range.after
+                ORDER BY priority DESC, id
+                LIMIT greatest(0, asked.most)
+            ) AS job
+            WHERE range.owner = asked.entrypoint
+            LIMIT greatest(0, asked.most)
+        ) AS job;
     ELSIF mode = 'lock' THEN
         RETURN QUERY
-        SELECT job.* FROM unnest((SELECT lowest), (SELECT highest), (SELECT after)) AS range(lowest, highest, after)
+        SELECT asked.entrypoint, job.* FROM unnest((SELECT wanted), (SELECT most)) AS asked(entrypoint, most)
         CROSS JOIN LATERAL (
-            SELECT ctid, id::bigint, priority, dedupe_key IS NULL FROM {queue_table}
-            WHERE entrypoint COLLATE "C" = (SELECT wanted) AND status = 'queued' AND execute_after <= created
-                AND priority >= range.lowest AND priority <= range.highest AND id > range.after
-            ORDER BY priority DESC, id
-            LIMIT (SELECT most)
-            FOR UPDATE SKIP LOCKED
-        ) AS job
-        LIMIT (SELECT most);
+            SELECT job.* FROM unnest((SELECT owner), (SELECT lowest), (SELECT highest), (SELECT after))
+                AS range(owner, lowest, highest, after)
+            CROSS JOIN LATERAL (
+                SELECT ctid, id::bigint, priority, dedupe_key IS NULL FROM {queue_table}
+                WHERE entrypoint COLLATE "C" = range.owner AND status = 'queued' AND execute_after <= created
+                    AND priority >= range.lowest AND priority <= range.highest AND id > range.after
+                ORDER BY priority DESC, id
+                LIMIT greatest(0, asked.most)
+                FOR UPDATE SKIP LOCKED
+            ) AS job
+            WHERE range.owner = asked.entrypoint
+            LIMIT greatest(0, asked.most)
+        ) AS job;
     ELSE
         RETURN QUERY
-        SELECT job.* FROM unnest((SELECT lowest), (SELECT highest), (SELECT after)) AS range(lowest, highest, after)
+        SELECT asked.entrypoint, job.* FROM unnest((SELECT wanted), (SELECT most)) AS asked(entrypoint, most)
         CROSS JOIN LATERAL (
-            SELECT ctid, id::bigint, priority, false FROM {queue_table}
-            WHERE entrypoint COLLATE "C" = (SELECT wanted) AND status = 'queued' AND execute_after <= created
-                AND dedupe_key IS NOT NULL
-                AND priority >= range.lowest AND priority <= range.highest AND id > range.after
-            ORDER BY priority DESC, id
-            LIMIT (SELECT most)
-            FOR UPDATE SKIP LOCKED
-        ) AS job
-        LIMIT (SELECT most);
+            SELECT job.* FROM unnest((SELECT owner), (SELECT lowest), (SELECT highest), (SELECT after))
+                AS range(owner, lowest, highest, after)
+            CROSS JOIN LATERAL (
+                SELECT ctid, id::bigint, priority, false FROM {queue_table}
+                WHERE entrypoint COLLATE "C" = range.owner AND status = 'queued' AND execute_after <= created
+                    AND dedupe_key IS NOT NULL
+                    AND priority >= range.lowest AND priority <= range.highest AND id > range.after
+                ORDER BY priority DESC, id
+                LIMIT greatest(0, asked.most)
+                FOR UPDATE SKIP LOCKED
+            ) AS job
+            WHERE range.owner = asked.entrypoint
+            LIMIT greatest(0, asked.most)
+        ) AS job;
     END IF;
 END;
 $$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off;
 
--- Gives the places of due jobs of an entrypoint, some of them more than once: the thousand that are due longest, so that
+-- Gives the places of due jobs of each entrypoint, some of them more than once: the thousand that are due longest, so that
 -- none waits for ever. Where there are more, also up to a thousand by priority: deferred jobs cannot be in the order of a
 -- claim before they are due, as no index knows the time; so each priority is looked at by itself, those due longest first,
--- and at most 64 of them. For jobs with a dedupe key alone (\`keyless\` is false) also the thousand of them that are due
--- longest: they may stand behind very many without one.
-CREATE OR REPLACE FUNCTION {due_function}(wanted text, instant timestamptz, keyless boolean) RETURNS SETOF tid AS $$
+-- and at most 64 of them. Where jobs without a dedupe key are not wanted, also the thousand with one that are due longest:
+-- they may stand behind very many without.
+CREATE OR REPLACE FUNCTION {due_function}(
+    wanted text[],
+    keyless boolean[],     -- what is wanted of each: true: jobs without a dedupe key; false: those with one; null: both
+    instant timestamptz
+) RETURNS TABLE (part int4, place tid) AS $$
+#variable_conflict use_column
 DECLARE
-    level bigint := 2147483648;  -- above every priority
+    parts int4[];
+    places tid[];
+    crowded int4;
+    level bigint;
     given int4;
-    total int4 := 0;
+    total int4;
 BEGIN
-    IF NOT keyless THEN
-        RETURN QUERY
-            SELECT ctid FROM {queue_table}
-            WHERE entrypoint COLLATE "C" = (SELECT wanted) AND status = 'queued' AND execute_after > created
-                AND execute_after <= (SELECT instant) AND dedupe_key IS NOT NULL
-            ORDER BY execute_after
-            LIMIT 1000;
-    END IF;
-    RETURN QUERY
+    SELECT array_agg(asked.part::int4), array_agg(job.ctid) INTO parts, places
+    FROM unnest((SELECT wanted)) WITH ORDINALITY AS asked(entrypoint, part)
+    CROSS JOIN LATERAL (
         SELECT ctid FROM {queue_table}
-        WHERE entrypoint COLLATE "C" = (SELECT wanted) AND status = 'queued' AND execute_after > created
+        WHERE entrypoint COLLATE "C" = asked.entrypoint AND status = 'queued' AND execute_after > created
             AND execute_after <= (SELECT instant)
         ORDER BY execute_after
-        LIMIT 1000;
-    GET DIAGNOSTICS given = ROW_COUNT;
-    IF given < 1000 THEN
-        RETURN;
-    END IF;
-    FOR turn IN 1 .. 64 LOOP
-        level := (
-            SELECT priority FROM {queue_table}
-            WHERE entrypoint COLLATE "C" = (SELECT wanted) AND status = 'queued' AND execute_after > created
-                AND priority < (SELECT level)
-            ORDER BY priority DESC
-            LIMIT 1
-        );
-        EXIT WHEN level IS NULL;
+        LIMIT 1000
+    ) AS job;
+    RETURN QUERY SELECT * FROM unnest(parts, places);
+
+    IF false = ANY (keyless) THEN
         RETURN QUERY
+        SELECT asked.part::int4, job.ctid
+        FROM unnest((SELECT wanted), (SELECT keyless)) WITH ORDINALITY AS asked(entrypoint, keyless, part)
+        CROSS JOIN LATERAL (
             SELECT ctid FROM {queue_table}
-            WHERE entrypoint COLLATE "C" = (SELECT wanted) AND status = 'queued' AND execute_after > created
-                -- Not "=": one index alone has this order.
-                AND priority >= (SELECT level) AND priority <= (SELECT level) AND execute_after <= (SELECT instant)
-            ORDER BY priority DESC, execute_after
-            LIMIT 1000;
-        GET DIAGNOSTICS given = ROW_COUNT;
-        total := total + given;
-        EXIT WHEN total >= 1000;
+            WHERE entrypoint COLLATE "C" = asked.entrypoint AND status = 'queued' AND execute_after > created
+                AND execute_after <= (SELECT instant) AND dedupe_key IS NOT NULL
+            ORDER BY execute_after
+            LIMIT CASE WHEN NOT asked.keyless THEN 1000 ELSE 0 END
+        ) AS job;
+    END IF;
+
+    FOR crowded IN SELECT found.part FROM unnest(parts) AS found(part) GROUP BY found.part HAVING count(*) = 1000 LOOP
+        level := 2147483648;  -- above every priority
+        total := 0;
+        FOR turn IN 1 .. 64 LOOP
+            level := (
+                SELECT priority FROM {queue_table}
+                WHERE entrypoint COLLATE "C" = (SELECT wanted[crowded]) AND status = 'queued' AND execute_after > created
+                    AND priority < (SELECT level)
+                ORDER BY priority DESC
+                LIMIT 1
+            );
+            EXIT WHEN level IS NULL;
+            RETURN QUERY
+                SELECT crowded, ctid FROM {queue_table}
+                WHERE entrypoint COLLATE "C" = (SELECT wanted[crowded]) AND status = 'queued' AND execute_after > created
+                    -- Not "=": one index alone has this order.
+                    AND priority >= (SELECT level) AND priority <= (SELECT level) AND execute_after <= (SELECT instant)
+                ORDER BY priority DESC, execute_after
+                LIMIT 1000;
+            GET DIAGNOSTICS given = ROW_COUNT;
+            total := total + given;
+            EXIT WHEN total >= 1000;
+        END LOOP;
     END LOOP;
 END;
 $$ LANGUAGE plpgsql STABLE SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off;
