@@ -4,7 +4,7 @@ import { type Bench, checkHoldings, type Figures, type Place, ready, sumOf } fro
 import type { Contender } from "./peers.ts";
 import { now, type Part, type ProducerReport, type Task } from "./peers/task.ts";
 import { type GivenTask, PeerProcess } from "./process.ts";
-import { quantile } from "./summary.ts";
+import { longestBelow, quantile } from "./summary.ts";
 
 /** A span of time, as `now()` gives it. */
 export interface Span {
@@ -137,6 +137,12 @@ export class Load {
       throw new Error(`of ${Math.round(to - from)} ms only ${Math.round(seenMs)} were looked at`);
     }
     return (last!.jobs! - first!.jobs!) * 1_000 / seenMs;
+  }
+
+  /** The longest time in a span, in milliseconds, in which fewer than `rate` jobs a second ran at each look. */
+  longestBelow({ from, to }: Span, rate: number): number {
+    const inside = this.#series.filter(({ at }) => at! >= from && at! <= to);
+    return longestBelow(inside as { at: number; jobs: number }[], rate);
   }
 
   /** Milliseconds from the call to the start of jobs that were asked for in a span. To be asked after `stop`. */

@@ -59,3 +59,20 @@ export function thinned(series: readonly Figures[]): Figures[] {
 export function rounded(value: number): number {
   return Number(value.toPrecision(4));
 }
+
+/** The longest time between looks in which fewer than `rate` jobs a second ran between each and the next. */
+export function longestBelow(
+  looks: readonly { readonly at: number; readonly jobs: number }[],
+  rate: number,
+): number {
+  let longest = 0;
+  let since: number | undefined;
+  for (const [index, { at, jobs }] of looks.entries()) {
+    const before = looks[index - 1];
+    if (before === undefined) continue;
+    const isBelow = (jobs - before.jobs) * 1_000 < rate * (at - before.at);
+    since = isBelow ? since ?? before.at : undefined;
+    if (since !== undefined) longest = Math.max(longest, at - since);
+  }
+  return longest;
+}

@@ -12,7 +12,14 @@ import {
   type RunResult,
   type WorkloadResult,
 } from "../bench/results.ts";
-import { median, quantile, SERIES_POINTS, summarize, thinned } from "../bench/summary.ts";
+import {
+  longestBelow,
+  median,
+  quantile,
+  SERIES_POINTS,
+  summarize,
+  thinned,
+} from "../bench/summary.ts";
 import { problemsOf, renderTable } from "../bench/table.ts";
 import { judge } from "../bench/targets.ts";
 import { WORKLOADS } from "../bench/workloads.ts";
@@ -83,6 +90,18 @@ test("a long series is thinned evenly, from its first point to its last", () => 
   expect(thinned(series.slice(0, 3))).toHaveLength(3);
   expect(thinned(series.slice(0, 1))).toHaveLength(1);
   expect(thinned([])).toEqual([]);
+});
+
+test("the longest time below a rate is that of looks in a row", () => {
+  // Looks of a second, and one that came two seconds late.
+  const jobs = [0, 100, 140, 150, 250, 260, 360, 370, 400];
+  const at = [0, 1, 2, 3, 4, 5, 6, 7, 10].map((second) => second * 1_000);
+  const looks = jobs.map((count, index) => ({ at: at[index]!, jobs: count }));
+
+  expect(longestBelow(looks, 50)).toBe(4_000);
+  expect(longestBelow(looks.slice(0, 7), 50)).toBe(2_000);
+  expect(longestBelow(looks, 5)).toBe(0);
+  expect(longestBelow([], 50)).toBe(0);
 });
 
 describe("the targets", () => {

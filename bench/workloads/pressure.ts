@@ -116,6 +116,8 @@ async function measure(
       keptPercent: 100 * load.rate(during) / offered,
       basePerSecond: base,
       duringPerSecond: load.rate(during),
+      // A mean hides that nothing went on for a minute.
+      halfRateSeconds: load.longestBelow(during, load.rate(during) / 2) / 1_000,
       afterPercent: 100 * rate / base,
       backlogSeconds: backlogMs / 1_000,
       backSeconds: backMs / 1_000,
