@@ -38,6 +38,15 @@ async function running(): Promise<ClaimedJob> {
   return job!;
 }
 
+/** A statement of ours waits for the lock of a row. */
+async function untilOneWaits(): Promise<void> {
+  await until("it waits", async () =>
+    (await queue.sql`
+      select 1 from pg_stat_activity
+      where wait_event_type = 'Lock' and query like ${`%${queue.names.prefix}fn_pgqueuer_%`}`)
+      .length > 0);
+}
+
 test.each(returns)("%s ends a job that was canceled while it ran", async (name, settle) => {
   const job = await running();
   await queue.queries.cancel([job.id]);
@@ -64,20 +73,41 @@ test.each(returns)("%s sees a cancel that it had to wait for", async (_, settle)
   await marked.promise;
 
   const settled = settle(job);
-  await until(
-    "it waits",
-    async () =>
-      (await queue.sql`
-        select 1 from pg_stat_activity
-        where wait_event_type = 'Lock' and query like ${`%${queue.names.prefix}fn_pgqueuer_%`}`)
-        .length > 0,
-  );
+  await untilOneWaits();
   commit.resolve();
   await cancel;
 
   expect(await settled).toEqual([job.id]);
   expect(await queue.history(job.id)).toEqual(["queued", "picked", "canceled"]);
 });
+
+test.each(["acknowledge", "acknowledgeFailure", ...returns.map(([name]) => name)])(
+  "%s does not lose a job to a heartbeat that it had to wait for",
+  async (name) => {
+    const job = await running();
+    const renewed = deferred();
+    const commit = deferred();
+    const heartbeat = queue.sql.begin(async (tx) => {
+      await tx`update ${tx(queue.table)} set heartbeat = clock_timestamp()`;
+      renewed.resolve();
+      await commit.promise;
+    });
+    await renewed.promise;
+
+    const settle = returns.find(([known]) => known === name)?.[1] ??
+      ((job) =>
+        name === "acknowledge"
+          ? store.acknowledge([job], "successful", me)
+          : store.acknowledgeFailure([{ job, traceback: null }], me));
+    const settled = settle(job);
+    await untilOneWaits();
+    commit.resolve();
+    await heartbeat;
+
+    expect(await settled).toEqual([job.id]);
+    expect((await queue.rows()).filter(({ status }) => status === "picked")).toEqual([]);
+  },
+);
 
 test("a job that somebody queues again is no longer to be stopped", async () => {
   const job = await running();
