@@ -78,32 +78,20 @@ BEGIN
     ), front AS (
         SELECT array_agg(opened.entrypoint) AS names,
             array_agg(CASE WHEN opened.serialized THEN 0 ELSE opened.room END) AS rooms,
+            array_agg(opened.limited) AS limited,
             -- All that is ready of each.
             array_agg(-2147483648) AS lowest, array_agg(2147483647) AS highest, array_agg(0::bigint) AS after
         FROM opened
     ), share AS (
-        -- How many of the first jobs belong to each entrypoint: more than will be claimed are not locked.
-        SELECT front.entrypoint, count(*) AS jobs FROM (
-            SELECT job.entrypoint FROM (
-                SELECT opened.entrypoint, opened.limited, job.priority, job.id,
-                    row_number() OVER (PARTITION BY opened.limited ORDER BY job.priority DESC, job.id) AS start
-                FROM front CROSS JOIN LATERAL {ready_function}(
-                    'look', front.names, front.rooms, front.names, front.lowest, front.highest, front.after
-                ) AS job
-                JOIN opened ON opened.entrypoint = job.entrypoint
-            ) AS job
-            -- Those that may not start must not count: they would take the place of jobs that may.
-            WHERE NOT job.limited OR job.start <= startable
-            ORDER BY job.priority DESC, job.id
-            LIMIT (SELECT most)
-        ) AS front
-        GROUP BY front.entrypoint
+        SELECT share.entrypoint, share.jobs FROM front CROSS JOIN LATERAL unnest(front.names, {share_function}(
+            front.names, most, front.rooms, front.limited, startable, front.names, front.lowest, front.highest, front.after
+        )) AS share(entrypoint, jobs)
     ), reach AS (
         SELECT array_agg(
             CASE
                 WHEN opened.keyless_runs THEN 0
                 WHEN opened.serialized THEN opened.room
-                ELSE coalesce(share.jobs, 0)::int4
+                ELSE coalesce(share.jobs, 0)
             END
         ) AS rooms, array_agg(CASE WHEN opened.serialized THEN opened.room ELSE 0 END) AS keyed_rooms,
             array_agg(opened.entrypoint) AS names, bool_or(opened.serialized) AS any_serialized

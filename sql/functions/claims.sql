@@ -24,19 +24,9 @@ DECLARE
     share int4[] := ARRAY[most];
 BEGIN
     IF cardinality(wanted) > 1 THEN
-        -- How many of the first jobs belong to each: more than will be claimed are not locked.
-        share := ARRAY(
-            SELECT count(front.entrypoint)::int4
-            FROM unnest((SELECT wanted)) WITH ORDINALITY AS asked(entrypoint, position)
-            LEFT JOIN (
-                SELECT job.entrypoint FROM {ready_function}(
-                    'look', wanted, array_fill(most, ARRAY[cardinality(wanted)]), owner, lowest, highest, after
-                ) AS job
-                ORDER BY job.priority DESC, job.id
-                LIMIT (SELECT most)
-            ) AS front ON front.entrypoint = asked.entrypoint
-            GROUP BY asked.position
-            ORDER BY asked.position
+        share := {share_function}(
+            wanted, most, array_fill(most, ARRAY[cardinality(wanted)]), array_fill(false, ARRAY[cardinality(wanted)]), 0,
+            owner, lowest, highest, after
         );
     END IF;
     RETURN QUERY

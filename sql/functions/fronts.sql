@@ -68,6 +68,56 @@ BEGIN
 END;
 $$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off;
 
+-- Gives how many of the first ready jobs of all entrypoints belong to each, in the order in which they are wanted: more than
+-- will be claimed are not locked. It looks no further into each than twice its equal share at first. Where all that it has
+-- seen of one is among the first jobs, there may be more of that, and it looks as far as the claim may go.
+CREATE OR REPLACE FUNCTION {share_function}(
+    wanted text[],
+    most int4,           -- of all
+    rooms int4[],        -- most of each
+    limited boolean[],   -- whether each has a limit
+    startable int4,      -- most of all that have one
+    owner text[],        -- entrypoint of each range, and so on, as above
+    lowest int4[],
+    highest int4[],
+    after bigint[]
+) RETURNS int4[] AS $$
+DECLARE
+    depth int4 := 2 * most / greatest(1, cardinality(wanted)) + 10;
+    share int4[];
+    complete boolean;
+BEGIN
+    LOOP
+        SELECT array_agg(seen.jobs ORDER BY seen.position), bool_and(seen.jobs < depth OR seen.jobs >= seen.room)
+        INTO share, complete
+        FROM (
+            SELECT asked.position, asked.room, count(first.entrypoint)::int4 AS jobs
+            FROM unnest((SELECT wanted), (SELECT rooms)) WITH ORDINALITY AS asked(entrypoint, room, position)
+            LEFT JOIN (
+                SELECT front.entrypoint FROM (
+                    SELECT job.entrypoint, job.priority, job.id, gate.limited,
+                        row_number() OVER (PARTITION BY gate.limited ORDER BY job.priority DESC, job.id) AS start
+                    FROM {ready_function}(
+                        'look', wanted, ARRAY(SELECT least(room, depth) FROM unnest(rooms) AS each(room)),
+                        owner, lowest, highest, after
+                    ) AS job
+                    JOIN unnest((SELECT wanted), (SELECT limited)) AS gate(entrypoint, limited)
+                        ON gate.entrypoint = job.entrypoint
+                ) AS front
+                -- Those that may not start must not count: they would take the place of jobs that may.
+                WHERE NOT front.limited OR front.start <= startable
+                ORDER BY front.priority DESC, front.id
+                LIMIT (SELECT most)
+            ) AS first ON first.entrypoint = asked.entrypoint
+            GROUP BY asked.position, asked.room
+        ) AS seen;
+        EXIT WHEN complete IS NOT FALSE OR depth >= most;
+        depth := most;
+    END LOOP;
+    RETURN share;
+END;
+$$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off;
+
 -- Gives the places of due jobs of each entrypoint, some of them more than once: the thousand that are due longest, so that
 -- none waits for ever. Where there are more, also up to a thousand by priority: deferred jobs cannot be in the order of a
 -- claim before they are due, as no index knows the time; so each priority is looked at by itself, those due longest first,

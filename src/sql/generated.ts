@@ -449,32 +449,20 @@ BEGIN
     ), front AS (
         SELECT array_agg(opened.entrypoint) AS names,
             array_agg(CASE WHEN opened.serialized THEN 0 ELSE opened.room END) AS rooms,
+            array_agg(opened.limited) AS limited,
             -- All that is ready of each.
             array_agg(-2147483648) AS lowest, array_agg(2147483647) AS highest, array_agg(0::bigint) AS after
         FROM opened
     ), share AS (
-        -- How many of the first jobs belong to each entrypoint: more than will be claimed are not locked.
-        SELECT front.entrypoint, count(*) AS jobs FROM (
-            SELECT job.entrypoint FROM (
-                SELECT opened.entrypoint, opened.limited, job.priority, job.id,
-                    row_number() OVER (PARTITION BY opened.limited ORDER BY job.priority DESC, job.id) AS start
-                FROM front CROSS JOIN LATERAL {ready_function}(
-                    'look', front.names, front.rooms, front.names, front.lowest, front.highest, front.after
-                ) AS job
-                JOIN opened ON opened.entrypoint = job.entrypoint
-            ) AS job
-            -- Those that may not start must not count: they would take the place of jobs that may.
-            WHERE NOT job.limited OR job.start <= startable
-            ORDER BY job.priority DESC, job.id
-            LIMIT (SELECT most)
-        ) AS front
-        GROUP BY front.entrypoint
+        SELECT share.entrypoint, share.jobs FROM front CROSS JOIN LATERAL unnest(front.names, {share_function}(
+            front.names, most, front.rooms, front.limited, startable, front.names, front.lowest, front.highest, front.after
+        )) AS share(entrypoint, jobs)
     ), reach AS (
         SELECT array_agg(
             CASE
                 WHEN opened.keyless_runs THEN 0
                 WHEN opened.serialized THEN opened.room
-                ELSE coalesce(share.jobs, 0)::int4
+                ELSE coalesce(share.jobs, 0)
             END
         ) AS rooms, array_agg(CASE WHEN opened.serialized THEN opened.room ELSE 0 END) AS keyed_rooms,
             array_agg(opened.entrypoint) AS names, bool_or(opened.serialized) AS any_serialized
@@ -620,19 +608,9 @@ DECLARE
     share int4[] := ARRAY[most];
 BEGIN
     IF cardinality(wanted) > 1 THEN
-        -- How many of the first jobs belong to each: more than will be claimed are not locked.
-        share := ARRAY(
-            SELECT count(front.entrypoint)::int4
-            FROM unnest((SELECT wanted)) WITH ORDINALITY AS asked(entrypoint, position)
-            LEFT JOIN (
-                SELECT job.entrypoint FROM {ready_function}(
-                    'look', wanted, array_fill(most, ARRAY[cardinality(wanted)]), owner, lowest, highest, after
-                ) AS job
-                ORDER BY job.priority DESC, job.id
-                LIMIT (SELECT most)
-            ) AS front ON front.entrypoint = asked.entrypoint
-            GROUP BY asked.position
-            ORDER BY asked.position
+        share := {share_function}(
+            wanted, most, array_fill(most, ARRAY[cardinality(wanted)]), array_fill(false, ARRAY[cardinality(wanted)]), 0,
+            owner, lowest, highest, after
         );
     END IF;
     RETURN QUERY
@@ -811,6 +789,56 @@ BEGIN
     END IF;
 END;
 $$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET enable_sort = off;
+
+-- Gives how many of the first ready jobs of all entrypoints belong to each, in the order in which they are wanted: more than
+-- will be claimed are not locked. It looks no further into each than twice its equal share at first. Where all that it has
+-- seen of one is among the first jobs, there may be more of that, and it looks as far as the claim may go.
+CREATE OR REPLACE FUNCTION {share_function}(
+    wanted text[],
+    most int4,           -- of all
+    rooms int4[],        -- most of each
+    limited boolean[],   -- whether each has a limit
+    startable int4,      -- most of all that have one
+    owner text[],        -- entrypoint of each range, and so on, as above
+    lowest int4[],
+    highest int4[],
+    after bigint[]
+) RETURNS int4[] AS $$
+DECLARE
+    depth int4 := 2 * most / greatest(1, cardinality(wanted)) + 10;
+    share int4[];
+    complete boolean;
+BEGIN
+    LOOP
+        SELECT array_agg(seen.jobs ORDER BY seen.position), bool_and(seen.jobs < depth OR seen.jobs >= seen.room)
+        INTO share, complete
+        FROM (
+            SELECT asked.position, asked.room, count(first.entrypoint)::int4 AS jobs
+            FROM unnest((SELECT wanted), (SELECT rooms)) WITH ORDINALITY AS asked(entrypoint, room, position)
+            LEFT JOIN (
+                SELECT front.entrypoint FROM (
+                    SELECT job.entrypoint, job.priority, job.id, gate.limited,
+                        row_number() OVER (PARTITION BY gate.limited ORDER BY job.priority DESC, job.id) AS start
+                    FROM {ready_function}(
+                        'look', wanted, ARRAY(SELECT least(room, depth) FROM unnest(rooms) AS each(room)),
+                        owner, lowest, highest, after
+                    ) AS job
+                    JOIN unnest((SELECT wanted), (SELECT limited)) AS gate(entrypoint, limited)
+                        ON gate.entrypoint = job.entrypoint
+                ) AS front
+                -- Those that may not start must not count: they would take the place of jobs that may.
+                WHERE NOT front.limited OR front.start <= startable
+                ORDER BY front.priority DESC, front.id
+                LIMIT (SELECT most)
+            ) AS first ON first.entrypoint = asked.entrypoint
+            GROUP BY asked.position, asked.room
+        ) AS seen;
+        EXIT WHEN complete IS NOT FALSE OR depth >= most;
+        depth := most;
+    END LOOP;
+    RETURN share;
+END;
+$$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off;
 
 -- Gives the places of due jobs of each entrypoint, some of them more than once: the thousand that are due longest, so that
 -- none waits for ever. Where there are more, also up to a thousand by priority: deferred jobs cannot be in the order of a

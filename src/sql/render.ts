@@ -28,6 +28,7 @@ const FUNCTIONS: Readonly<Record<string, number>> = {
   release: 1,
   release_unknown: 1,
   retry: 1,
+  share: 1,
   take_over: 1,
 };
 

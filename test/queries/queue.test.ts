@@ -190,6 +190,42 @@ test("due jobs of a serialized entrypoint that wait for each other do not hide t
   expect(jobs.map(({ id }) => id)).toEqual([first, keyed]);
 });
 
+test.each([
+  ["evenly", [1, 1, 1, 1, 1, 1, 1, 1]],
+  ["most of them of one", [1, 1, 40, 1, 1, 1, 1, 1]],
+  ["most of them of two", [30, 1, 1, 1, 1, 1, 30, 1]],
+  ["of one alone", [0, 0, 0, 0, 0, 1, 0, 0]],
+])(
+  "claims give the first jobs of all entrypoints, however they are spread: %s",
+  async (_, weights) => {
+    const names = weights.map((_, index) => `work${index}`);
+    const drawn = weights.flatMap((weight, index) => Array<string>(weight).fill(names[index]!));
+    // By a fixed rule, as a draw that fails must fail again.
+    const jobs = Array.from({ length: 1_000 }, (_, n) => ({
+      entrypoint: drawn[(n * 7_919 + (n >> 3)) % drawn.length]!,
+      priority: (n * 31) % 3,
+    }));
+    const ids = await queue.queries.enqueue(
+      jobs.map((job) => job.entrypoint),
+      jobs.map(() => null),
+      {
+        priority: jobs.map((job) => job.priority),
+      },
+    );
+    const inOrder = jobs.map(({ priority }, index) => ({ priority, id: ids[index] as number }))
+      .sort((one, other) => other.priority - one.priority || one.id - other.id).map(({ id }) => id);
+    const gates = names.map((name, index) =>
+      gate(name, index % 2 === 0 ? { concurrencyLimit: 900 } : {})
+    );
+
+    const first = await store.dequeue(200, names, me);
+    const second = await store.claimLimited(300, 300, gates, me);
+
+    expect(first.map(({ id }) => id)).toEqual(inOrder.slice(0, 200));
+    expect(second.map(({ id }) => id)).toEqual(inOrder.slice(200, 500));
+  },
+);
+
 test("jobs with limits that may not start take the place of none without limits", async () => {
   const ids = await queue.queries.enqueue(["free", "one", "two", "free"], Array(4).fill(null));
   const gates = [
