@@ -1,5 +1,8 @@
-/** Longest time without one. A server that gave no answer for minutes is no reason not to look for hours. */
-const LONGEST_MS = 60_000;
+/**
+ * Longest time without one. A server that gave no answer for minutes is no reason not to look for hours. Longer than a look
+ * ever takes that is rationed: else that would take a larger part of the time.
+ */
+const LONGEST_MS = 600_000;
 
 /** One that takes no longer than most statements do is not worth sparing. */
 const CHEAP_MS = 5;
