@@ -22,7 +22,7 @@ const LOOK_INTERVAL_MS = 1_000;
 const MAX_LEVELS = 16;
 
 /** Highest claimed id, by entrypoint and priority. */
-type Levels = ReadonlyMap<string, ReadonlyMap<number, number>>;
+export type Levels = ReadonlyMap<string, ReadonlyMap<number, number>>;
 
 /** Where the cursor stood at least so long ago, and at most twice as long where claims are made. */
 class Past {
@@ -40,7 +40,7 @@ class Past {
   remember(levels: Levels, now: number): void {
     if (levels.size === 0 || now - this.#newerAt < this.#ms) return;
     this.levels = this.#newer;
-    this.#newer = new Map([...levels].map(([name, each]) => [name, new Map(each)]));
+    this.#newer = copyOf(levels);
     this.#newerAt = now;
   }
 }
@@ -96,23 +96,34 @@ export class ClaimCursor {
     this.#remember();
   }
 
-  /** Takes note of what a look before the cursor gave, and whether that is `all` that was ready. */
-  noteLook(jobs: readonly Job[], all: boolean): void {
-    this.#lookAt = performance.now() + LOOK_INTERVAL_MS;
-    // More may stand before the cursor than this claim could give: begin anew behind it.
-    if (!all && jobs.some((job) => this.#isBefore(job))) this.#levels = new Map();
-    this.note(jobs);
+  /** Where it stands now. */
+  mark(): Levels {
+    return copyOf(this.#levels);
   }
 
-  #isBefore(job: Job): boolean {
-    const { id, entrypoint, priority } = job;
-    return !wasDeferred(job) && id <= (this.#levels.get(entrypoint)?.get(priority) ?? 0);
+  /**
+   * Takes note of what a look before the cursor gave, and whether that is `all` that was ready. If claims have gone on
+   * meanwhile: where the cursor stood when it began.
+   */
+  noteLook(jobs: readonly Job[], all: boolean, mark: Levels = this.#levels): void {
+    this.#lookAt = performance.now() + LOOK_INTERVAL_MS;
+    // More may stand before the cursor than this claim could give: begin anew behind it.
+    if (!all && jobs.some((job) => isBefore(job, mark))) this.#levels = new Map();
+    this.note(jobs);
   }
 
   #remember(): void {
     const now = performance.now();
     for (const past of this.#pasts) past.remember(this.#levels, now);
   }
+}
+
+function copyOf(levels: Levels): Map<string, Map<number, number>> {
+  return new Map([...levels].map(([name, each]) => [name, new Map(each)]));
+}
+
+function isBefore(job: Job, levels: Levels): boolean {
+  return !wasDeferred(job) && job.id <= (levels.get(job.entrypoint)?.get(job.priority) ?? 0);
 }
 
 /** It stands in another index then: its id says nothing about the ready ones. */

@@ -20,6 +20,13 @@ const FRONT_PARTS = 20;
 /** Likewise for looks of each shorter reach, which are made when none from the front is due. */
 const REACH_PARTS = 80;
 
+/**
+ * A look that nobody waits for takes this share of what a claim may, and no more than so many jobs: claims fill the room
+ * meanwhile. Where there are more, claims take them.
+ */
+const LATE_SHARE = 0.25;
+const MAX_LATE = 100;
+
 /** Jobs of dead workers. */
 export interface TakeOver extends Claim {
   /** Those that somebody wanted stopped: to be ended, not run. */
@@ -32,6 +39,10 @@ export interface ClaimerParts {
   readonly gates: readonly Gate[];
   readonly queue: QueueStore;
   readonly logger: Logger;
+  /** Takes jobs of a look that took long, as no claim has waited for it. */
+  readonly deliver: (claim: Claim) => Promise<void>;
+  /** Woken when it is time to claim again. */
+  readonly listener: { wake(): void };
   /** Whether every look sees all, whatever it costs: a drain ends when nothing is ready. */
   readonly thorough?: boolean;
 }
@@ -55,6 +66,13 @@ export class Claimer {
   #idle = true;
   /** How far back the last look left nothing that was ready; none: `-1`. */
   #seen = -1;
+  /** Claims so far. */
+  #count = 0;
+  /** A look that takes long, made beside the claims. */
+  #beside: Promise<void> | undefined;
+  /** Why the last such look failed. */
+  #failure: unknown;
+  #closed = false;
 
   constructor(parts: ClaimerParts) {
     this.#parts = parts;
@@ -68,6 +86,12 @@ export class Claimer {
   /** Claims ready jobs. Fewer than asked for are all that there are. */
   async claim({ limit, startable }: Room): Promise<Claim> {
     const claimedAt = momentNow();
+    this.#count++;
+    const failure = this.#failure;
+    if (failure !== undefined) {
+      this.#failure = undefined;
+      throw failure;
+    }
     const jobs = this.limited
       ? await this.#claimLimited(limit, startable)
       : await this.#claimBehindCursor(limit, startable > 0);
@@ -105,22 +129,46 @@ export class Claimer {
     return outlook;
   }
 
-  /** Milliseconds until the worker is to look at ready jobs that it has spared; `Infinity` if it has seen all. */
+  /**
+   * Milliseconds until the worker is to look at ready jobs that it has spared; `Infinity` if it has seen all, or if it is woken
+   * by a look under way.
+   */
   get sparedMs(): number {
     if (this.limited) return Infinity;
-    const spared = this.#looks.filter((_, reach) => reach > this.#seen && this.#mayReach(reach));
+    const spared = this.#looks.filter((look, reach) =>
+      reach > this.#seen && this.#mayReach(reach) &&
+      !(look.slow && look.dueMs === 0 && this.#beside)
+    );
     return Math.min(...spared.map(({ dueMs }) => dueMs));
+  }
+
+  /** Waits for the look that is made beside the claims, so that its jobs are known. */
+  async settled(): Promise<void> {
+    await this.#beside;
+  }
+
+  /** The same, and puts its jobs back. Waits for `timeoutMs` at most. */
+  async close(timeoutMs: number): Promise<void> {
+    this.#closed = true;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<void>((resolve) => timer = setTimeout(resolve, timeoutMs));
+    await Promise.race([this.#beside, late]);
+    clearTimeout(timer);
   }
 
   async #claimBehindCursor(limit: number, toTheEnd: boolean): Promise<ClaimedJob[]> {
     const idle = this.#idle;
     this.#idle = false;
-    const reach = this.#furthest;
-    if (reach > 0 && (idle || this.#cursor.wantsLook)) return await this.#lookBack(limit, reach);
+    if (idle || this.#cursor.wantsLook) {
+      this.#lookBeside(limit);
+      const reach = this.#furthest;
+      if (reach > 0) return await this.#lookBack(limit, reach);
+    }
     const jobs = idle ? [] : await this.#claimBehind(limit);
     // Where all handlers run, those behind the cursor are enough to go on with.
     if (jobs.length === limit || !toTheEnd) return jobs;
     // What stands before the cursor is seen before the worker waits.
+    this.#lookBeside(limit);
     return [...jobs, ...await this.#lookBack(limit - jobs.length, this.#furthest)];
   }
 
@@ -128,11 +176,11 @@ export class Claimer {
     return this.#looks[FRONT]!;
   }
 
-  /** The furthest look that may be made now. */
+  /** The furthest look that may be made now, and waited for. */
   get #furthest(): number {
     if (this.#parts.thorough) return FRONT;
     return this.#looks.findLastIndex((look, reach) =>
-      reach === 0 || this.#mayReach(reach) && look.dueMs === 0
+      reach === 0 || this.#mayReach(reach) && look.dueMs === 0 && !look.slow
     );
   }
 
@@ -160,8 +208,39 @@ export class Claimer {
     const all = jobs.length < limit;
     if (reach === 0) this.#cursor.note(jobs);
     else this.#cursor.noteLook(jobs, all);
-    if (all) this.#seen = reach;
+    if (all) this.#seen = Math.max(this.#seen, reach);
     return jobs;
+  }
+
+  /** Begins the furthest look that is due and takes long. Claims go on meanwhile. */
+  #lookBeside(limit: number): void {
+    if (this.#parts.thorough || this.#beside) return;
+    const reach = this.#looks.findLastIndex((look, reach) =>
+      reach > 0 && this.#mayReach(reach) && look.dueMs === 0 && look.slow
+    );
+    const late = Math.min(MAX_LATE, Math.ceil(limit * LATE_SHARE));
+    if (reach > 0) this.#beside = this.#lookBackSlowly(late, reach);
+  }
+
+  async #lookBackSlowly(limit: number, reach: number): Promise<void> {
+    const claimedAt = momentNow();
+    const count = this.#count;
+    const mark = this.#cursor.mark();
+    const ranges = this.#cursor.since(reach);
+    let jobs: ClaimedJob[] = [];
+    try {
+      jobs = await this.#looks[reach]!.spend(() => this.#send(limit, ranges));
+      const all = jobs.length < limit;
+      this.#cursor.noteLook(jobs, all, mark);
+      if (all && this.#count === count) this.#seen = Math.max(this.#seen, reach);
+      if (this.#closed) await this.#parts.queue.release(jobs, this.#parts.queueManagerId);
+      else if (jobs.length > 0) await this.#parts.deliver({ jobs, claimedAt });
+    } catch (error) {
+      this.#failure = error;
+    }
+    this.#beside = undefined;
+    const isNews = jobs.length > 0 || this.#failure !== undefined;
+    if (isNews || this.#count !== count || this.sparedMs === 0) this.#parts.listener.wake();
   }
 
   #send(limit: number, ranges: readonly ClaimRange[]): Promise<ClaimedJob[]> {

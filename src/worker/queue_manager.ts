@@ -62,7 +62,8 @@ export class QueueManager {
     this.#parts = parts;
     this.#gates = gatesOf(parts.entrypoints, options.heartbeatTimeoutMs);
     const thorough = options.mode === "drain";
-    this.#claimer = new Claimer({ queueManagerId, gates: this.#gates, queue, logger, thorough });
+    const deliver = (claim: Claim) => this.#start(claim);
+    this.#claimer = new Claimer({ ...parts, gates: this.#gates, deliver, thorough });
     this.#attempts = new Attempts({ ...options, ...parts });
     const leases = this.#gates.map((gate) => gate.leaseMs).filter((ms) => ms > 0);
     this.#longestLeaseMs = Math.max(0, ...leases);
@@ -255,6 +256,8 @@ export class QueueManager {
   /** After a failure: the answer to a claim may have been lost, and its jobs would wait for their leases to run out. */
   async #releaseUnknown(): Promise<void> {
     const { queue, queueManagerId, logger, listener } = this.#parts;
+    // Its jobs are not known yet.
+    await this.#claimer.settled();
     const lost = await queue.releaseUnknown(this.#attempts.held(), queueManagerId);
     if (lost.length > 0) logger.warn(`Put back jobs whose claim was lost: ${lost.join(", ")}`);
     const healthCheck = listener.healthCheck();
@@ -264,6 +267,7 @@ export class QueueManager {
   async #shutDown(): Promise<void> {
     const { acknowledger, queue, queueManagerId, options, logger } = this.#parts;
     this.#stopping = true;
+    const claimerClosed = this.#claimer.close(CLOSE_TIMEOUT_MS);
     this.#attempts.releaseReady();
     await this.#waitForHandlers(options.shutdownTimeoutMs, () => this.#hurried);
     if (this.#attempts.running > 0) {
@@ -275,6 +279,7 @@ export class QueueManager {
     this.#attempts.loseRunning();
     await acknowledger.close(CLOSE_TIMEOUT_MS);
     await this.#heartbeat.close();
+    await claimerClosed;
     try {
       const ids = await queue.releaseUnknown([], queueManagerId);
       if (ids.length > 0) logger.warn(`Put back unfinished jobs: ${ids.join(", ")}`);

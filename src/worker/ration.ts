@@ -7,6 +7,9 @@ const LONGEST_MS = 600_000;
 /** One that takes no longer than most statements do is not worth sparing. */
 const CHEAP_MS = 5;
 
+/** For one that takes longer nobody waits. */
+const SLOW_MS = 50;
+
 /**
  * Rations the looks at everything. Most often they take a moment, and each that is wanted is made. While a session holds an
  * old snapshot open, nothing that was ever there can be removed, and they walk over all of it.
@@ -14,7 +17,7 @@ const CHEAP_MS = 5;
 export class Ration {
   readonly #parts: number;
   readonly #cheapMs: number;
-  #cheap = true;
+  #tookMs = 0;
   /** When the next may be made, on the monotonic clock. */
   #at = 0;
 
@@ -26,10 +29,15 @@ export class Ration {
 
   /** Whether the last one took a moment only. */
   get cheap(): boolean {
-    return this.#cheap;
+    return this.#tookMs <= this.#cheapMs;
   }
 
-  /** Milliseconds until the next may be made. */
+  /** Whether the last one took so long that nothing should wait for the next. */
+  get slow(): boolean {
+    return this.#tookMs > SLOW_MS;
+  }
+
+  /** Milliseconds until the next may be made; `Infinity` while one is under way. */
   get dueMs(): number {
     return Math.max(0, this.#at - performance.now());
   }
@@ -37,14 +45,14 @@ export class Ration {
   /** Makes a look, and takes note of its time. */
   async spend<Result>(look: () => Promise<Result>): Promise<Result> {
     const begunAt = performance.now();
+    this.#at = Infinity;
     try {
       return await look();
     } finally {
       const now = performance.now();
-      const tookMs = now - begunAt;
       // Also of one that failed: if it cannot be made in time, those that are spared go on.
-      this.#cheap = tookMs <= this.#cheapMs;
-      this.#at = this.#cheap ? now : now + Math.min(LONGEST_MS, tookMs * this.#parts);
+      this.#tookMs = now - begunAt;
+      this.#at = this.cheap ? now : now + Math.min(LONGEST_MS, this.#tookMs * this.#parts);
     }
   }
 }

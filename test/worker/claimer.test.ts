@@ -1,12 +1,11 @@
 /** Which jobs a claim gives when it does not read from the front, and when more are due than it sorts. */
 import { randomUUID } from "node:crypto";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { fromPostgresJs, resolveSettings } from "../../mod.ts";
-import type { ClaimedJob } from "../../src/queries/job_row.ts";
 import { QueueStore } from "../../src/queries/queue.ts";
 import { Statements } from "../../src/sql/render.ts";
-import { Claimer, type ClaimerParts } from "../../src/worker/claimer.ts";
-import { silentLogger } from "../../src/logger.ts";
+import type { Claimer, ClaimerParts } from "../../src/worker/claimer.ts";
+import { claim, claimerOf } from "../support/claimer.ts";
 import { openTestQueue, type TestQueue } from "../support/queue.ts";
 
 let queue: TestQueue;
@@ -18,26 +17,8 @@ beforeAll(async () => {
 afterEach(() => queue.clear());
 afterAll(() => queue?.close());
 
-function claimer(names: readonly string[], parts: Partial<ClaimerParts> = {}): Claimer {
-  return new Claimer({
-    queueManagerId: randomUUID(),
-    queue: store,
-    logger: silentLogger,
-    gates: names.map((entrypoint) => ({
-      entrypoint,
-      concurrencyLimit: 0,
-      requestsPerSecond: Infinity,
-      serializedDispatch: false,
-      leaseMs: 30_000,
-      maxTakeOvers: 5,
-    })),
-    ...parts,
-  });
-}
-
-async function claim(from: Claimer, limit: number): Promise<ClaimedJob[]> {
-  return [...(await from.claim({ limit, startable: limit })).jobs];
-}
+const claimer = (names: readonly string[], parts: Partial<ClaimerParts> = {}): Claimer =>
+  claimerOf(store, names, parts);
 
 test("behind the cursor a claim still sees every new priority, above, between and below", async () => {
   await queue.queries.enqueue("work", Array(40).fill(null), { priority: 10 });
@@ -160,141 +141,4 @@ test("due jobs behind more priorities than a claim looks at do not wait for ever
   const jobs = await claim(claimer(["work"]), 1_000);
 
   expect(jobs.length).toBe(1_000);
-});
-
-describe("while looks from the front take long", () => {
-  const SLOW_MS = 2_000;
-  const PAUSE_MS = 1_100;
-  let [ahead, fronts]: [ahead: number, fronts: number] = [0, 0];
-  /** As on a queue where they walk over all that was ever there. */
-  const slow = {
-    dequeue(...args: Parameters<QueueStore["dequeue"]>) {
-      if (args[3]!.every(({ after, lowest, highest }) => after === 0 && lowest < highest)) {
-        fronts++;
-        ahead += SLOW_MS;
-      }
-      return store.dequeue(...args);
-    },
-    lookAhead: (...args: Parameters<QueueStore["lookAhead"]>) => store.lookAhead(...args),
-  } as unknown as QueueStore;
-  beforeEach(() => {
-    [ahead, fronts] = [0, 0];
-    const clock = performance.now.bind(performance);
-    vi.spyOn(performance, "now").mockImplementation(() => clock() + ahead);
-  });
-  afterEach(() => void vi.restoreAllMocks());
-
-  /** A worker that has claimed twenty jobs, has had a pause and may not look from the front. */
-  async function aWorker(): Promise<Claimer> {
-    const worker = claimer(["work"], { queue: slow });
-    await queue.queries.enqueue("work", Array(20).fill(null));
-    expect(await claim(worker, 10)).toHaveLength(10);
-    expect(await claim(worker, 10)).toHaveLength(10);
-    for (let n = 0; n < 2; n++) {
-      ahead += PAUSE_MS;
-      expect(await claim(worker, 10)).toEqual([]);
-    }
-    expect(fronts).toBe(1);
-    return worker;
-  }
-
-  /** Commits so many jobs in a transaction that lasts while the worker claims those of others, `pauses` times. */
-  async function longTransaction(worker: Claimer, count: number, pauses: number): Promise<void> {
-    await queue.sql.begin(async (rival) => {
-      await rival`
-        insert into ${rival(queue.table)} (status, entrypoint, priority)
-        select 'queued', 'work', 0 from generate_series(1, ${count}::int)`;
-      for (let n = 0; n < pauses; n++) {
-        await queue.queries.enqueue("work", null);
-        expect(await claim(worker, 10)).toHaveLength(1);
-        ahead += PAUSE_MS;
-      }
-    });
-  }
-
-  /** What a worker without work gets that looks when it has said that it will. */
-  async function claimWhenDue(worker: Claimer, limit: number): Promise<ClaimedJob[]> {
-    while (true) {
-      await worker.lookAhead(null);
-      const { sparedMs } = worker;
-      expect(sparedMs).toBeLessThanOrEqual(20 * SLOW_MS);
-      ahead += sparedMs;
-      const jobs = await claim(worker, limit);
-      if (jobs.length > 0) return jobs;
-    }
-  }
-
-  test("jobs that were committed late are found behind the last claims", async () => {
-    const worker = await aWorker();
-    await queue.sql.begin(async (rival) => {
-      await rival`
-        insert into ${
-        rival(queue.table)
-      } (status, entrypoint, priority) values ('queued', 'work', 0)`;
-      await queue.queries.enqueue("work", Array(5).fill(null));
-      expect(await claim(worker, 10)).toHaveLength(5);
-      expect(await worker.lookAhead(null)).toMatchObject({ ready: false });
-    });
-
-    expect(await worker.lookAhead(null)).toMatchObject({ ready: true });
-    expect(await claim(worker, 10)).toHaveLength(1);
-    expect(fronts).toBe(1);
-  });
-
-  test("those of a transaction of three seconds are found by a look that reaches as far", async () => {
-    const worker = await aWorker();
-    await longTransaction(worker, 1, 3);
-
-    expect(await claimWhenDue(worker, 10)).toHaveLength(1);
-
-    expect(fronts).toBe(1);
-  });
-
-  test("those of a transaction longer than any reach are found by the next look from the front, and it is said when that is due", async () => {
-    const worker = await aWorker();
-    await longTransaction(worker, 1, 8);
-    const begun = ahead;
-
-    expect(await claimWhenDue(worker, 10)).toHaveLength(1);
-
-    expect(fronts).toBe(2);
-    expect(ahead - begun).toBeLessThanOrEqual(21 * SLOW_MS);
-    expect(worker.sparedMs).toBe(Infinity);
-  });
-
-  test.each([3, 8])(
-    "where more of them stand there than one claim takes, the next ones take the rest",
-    async (pauses) => {
-      const worker = await aWorker();
-      await longTransaction(worker, 20, pauses);
-
-      expect(await claimWhenDue(worker, 5)).toHaveLength(5);
-      expect(await claim(worker, 20)).toHaveLength(15);
-    },
-  );
-
-  test("a drain looks from the front all the same", async () => {
-    const worker = claimer(["work"], { queue: slow, thorough: true });
-    await queue.queries.enqueue("work", Array(20).fill(null));
-
-    expect(await claim(worker, 10)).toHaveLength(10);
-    expect(await claim(worker, 20)).toHaveLength(10);
-    expect(await claim(worker, 20)).toEqual([]);
-    expect(fronts).toBe(3);
-  });
-
-  test("a drain does not end while a job is ready that it has put back", async () => {
-    const worker = claimer(["work"], { queue: slow, thorough: true });
-    await queue.queries.enqueue("work", Array(20).fill(null));
-    const [first] = await claim(worker, 10);
-    expect(await claim(worker, 20)).toHaveLength(10);
-    for (let n = 0; n < 2; n++) {
-      ahead += PAUSE_MS;
-      expect(await claim(worker, 20)).toEqual([]);
-    }
-    await store.release([first!], first!.queueManagerId!);
-
-    expect(await worker.lookAhead(null)).toMatchObject({ ready: true });
-    expect(await claim(worker, 20)).toHaveLength(1);
-  });
 });

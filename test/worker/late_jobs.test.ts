@@ -76,6 +76,8 @@ test(
       queueManagerId: randomUUID(),
       queue: queue as unknown as QueueStore,
       logger: silentLogger,
+      deliver: () => Promise.resolve(),
+      listener: { wake: () => {} },
       gates: [{
         entrypoint: "work",
         concurrencyLimit: 0,
@@ -97,6 +99,7 @@ test(
         }
       }
       const { jobs } = await worker.claim({ limit: 500, startable: 100 });
+      await worker.settled();
       if (jobs.length === 500) continue;
       const { ready } = await worker.lookAhead(null);
       if (ready) continue;
