@@ -272,6 +272,12 @@ test("a role without rights gets an error that names the missing grant", async (
   await expect(theirs.enqueue("work", null)).rejects.toThrow("GRANT USAGE ON SEQUENCE");
   await sql.unsafe(`grant usage on all sequences in schema ${name} to ${role}`);
   expect(await theirs.enqueue("work", null)).toBeGreaterThan(0);
+  // Everybody may call functions, where nobody has changed that.
+  await sql.unsafe(`revoke execute on all functions in schema ${name} from public`);
+  const refused = await start().then(() => "", String);
+  const [fix] = /GRANT EXECUTE ON FUNCTION [^"]+/.exec(refused) ?? [];
+  expect(fix).toContain(`${name}.fn_pgqueuer_dequeue_`);
+  await sql.unsafe(fix!);
   // Of the table of schedules a worker needs what it does there.
   const schedules = `${name}.pgqueuer_schedules`;
   await sql.unsafe(`revoke all on ${schedules} from ${role}`);

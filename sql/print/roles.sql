@@ -66,7 +66,8 @@ GRANT USAGE ON SEQUENCE {queue_table}_id_seq, {statistics_table}_id_seq, {schedu
 GRANT EXECUTE ON FUNCTION
     {enqueue_function}(text, bytea, bigint, interval, timestamptz, text, jsonb, text),
     {enqueue_function}(text, text, bigint, interval, timestamptz, text, jsonb, text),
-    {enqueue_function}(text, jsonb, bigint, interval, timestamptz, text, jsonb, text) TO {role};
+    {enqueue_function}(text, jsonb, bigint, interval, timestamptz, text, jsonb, text),
+    {worker_functions} TO {role};
 
 -- name: grant_read
 -- Look: ls, show, failed, status, schedules, doctor and dashboard, payloads included.
@@ -74,5 +75,6 @@ GRANT EXECUTE ON FUNCTION
 --   {schema}   schema of the tables
 GRANT USAGE ON SCHEMA {schema} TO {role};
 GRANT SELECT ON {queue_table}, {queue_table_log}, {statistics_table}, {schedules_table} TO {role};
+GRANT EXECUTE ON FUNCTION {job_status_function} TO {role};
 -- Without this, idle workers and who holds snapshots are not seen:
 -- GRANT pg_read_all_stats TO {role};

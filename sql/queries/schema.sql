@@ -99,7 +99,7 @@ WHERE place.nspname = coalesce(nullif('{schema_name}', ''), current_schema())
     AND NOT pg_has_role(class.relowner, 'USAGE');
 
 -- name: missing_grants
--- Lists the rights on tables that a worker needs and we lack.
+-- Lists the rights on tables and functions that a worker needs and we lack.
 --   $1 text   whether it has schedules, boolean
 --   $2 text   whether it deletes old ones, boolean
 SELECT needed.relation AS name, needed.privilege
@@ -111,7 +111,15 @@ FROM (VALUES
     ('{schedules_table}', 'DELETE')
 ) AS needed(relation, privilege)
 WHERE (needed.relation <> '{schedules_table}' OR $1::text::boolean AND (needed.privilege <> 'DELETE' OR $2::text::boolean))
-    AND NOT has_table_privilege(needed.relation::regclass, needed.privilege);
+    AND NOT has_table_privilege(needed.relation::regclass, needed.privilege)
+UNION ALL
+-- All may call a function, unless the database's owner thinks otherwise.
+SELECT 'FUNCTION ' || string_agg(procedure.oid::regproc::text, ', ' ORDER BY procedure.proname), 'EXECUTE'
+FROM pg_proc AS procedure JOIN pg_namespace AS place ON place.oid = procedure.pronamespace
+WHERE place.nspname = coalesce(nullif('{schema_name}', ''), current_schema())
+    AND procedure.proname IN ({worker_function_names})
+    AND NOT has_function_privilege(procedure.oid, 'EXECUTE')
+HAVING count(*) > 0;
 
 -- name: create_schema
 -- Creates the schema that is to hold the tables.

@@ -361,7 +361,8 @@ DROP FUNCTION IF EXISTS {schema_prefix}{prefix}fn_pgqueuer_claim_1(int4, uuid, t
 DROP FUNCTION IF EXISTS {schema_prefix}{prefix}fn_pgqueuer_claim_2(int4, int4, uuid, text[], int4[], float8[], boolean[], boolean);
 DROP FUNCTION IF EXISTS {schema_prefix}{prefix}fn_pgqueuer_claim_3(int4, int4, uuid, text[], int4[], float8[], boolean[], boolean);
 DROP FUNCTION IF EXISTS {schema_prefix}{prefix}fn_pgqueuer_due_1(text, timestamptz);
-DROP FUNCTION IF EXISTS {worker_functions};
+DROP FUNCTION IF EXISTS
+    {worker_functions};
 DROP FUNCTION IF EXISTS {enqueue_function}(text, bytea, bigint, interval, timestamptz, text, jsonb, text);
 DROP FUNCTION IF EXISTS {enqueue_function}(text, text, bigint, interval, timestamptz, text, jsonb, text);
 DROP FUNCTION IF EXISTS {enqueue_function}(text, jsonb, bigint, interval, timestamptz, text, jsonb, text);
@@ -1902,10 +1903,12 @@ GRANT USAGE ON SEQUENCE {queue_table}_id_seq, {statistics_table}_id_seq, {schedu
 GRANT EXECUTE ON FUNCTION
     {enqueue_function}(text, bytea, bigint, interval, timestamptz, text, jsonb, text),
     {enqueue_function}(text, text, bigint, interval, timestamptz, text, jsonb, text),
-    {enqueue_function}(text, jsonb, bigint, interval, timestamptz, text, jsonb, text) TO {role};`,
+    {enqueue_function}(text, jsonb, bigint, interval, timestamptz, text, jsonb, text),
+    {worker_functions} TO {role};`,
   grant_read: `-- Look: ls, show, failed, status, schedules, doctor and dashboard, payloads included.
 GRANT USAGE ON SCHEMA {schema} TO {role};
 GRANT SELECT ON {queue_table}, {queue_table_log}, {statistics_table}, {schedules_table} TO {role};
+GRANT EXECUTE ON FUNCTION {job_status_function} TO {role};
 -- Without this, idle workers and who holds snapshots are not seen:
 -- GRANT pg_read_all_stats TO {role};`,
 };
@@ -2625,7 +2628,15 @@ FROM (VALUES
     ('{schedules_table}', 'DELETE')
 ) AS needed(relation, privilege)
 WHERE (needed.relation <> '{schedules_table}' OR $1::text::boolean AND (needed.privilege <> 'DELETE' OR $2::text::boolean))
-    AND NOT has_table_privilege(needed.relation::regclass, needed.privilege)`,
+    AND NOT has_table_privilege(needed.relation::regclass, needed.privilege)
+UNION ALL
+-- All may call a function, unless the database's owner thinks otherwise.
+SELECT 'FUNCTION ' || string_agg(procedure.oid::regproc::text, ', ' ORDER BY procedure.proname), 'EXECUTE'
+FROM pg_proc AS procedure JOIN pg_namespace AS place ON place.oid = procedure.pronamespace
+WHERE place.nspname = coalesce(nullif('{schema_name}', ''), current_schema())
+    AND procedure.proname IN ({worker_function_names})
+    AND NOT has_function_privilege(procedure.oid, 'EXECUTE')
+HAVING count(*) > 0`,
   create_schema: `CREATE SCHEMA IF NOT EXISTS {schema_name}`,
   lock_schema: `SELECT pg_advisory_xact_lock(hashtext('{queue_table}.schema')), set_config('client_min_messages', 'warning', true)`,
   take_upgrade_lock: `SELECT pg_try_advisory_lock($1::int8) AS taken`,

@@ -60,7 +60,7 @@ export function objectNames(settings: Settings): ObjectNames {
         index,
       ) => [`${name}_function`, qualified(workerFunctions[index]!)]),
     ),
-    worker_functions: workerFunctions.map(qualified).join(", "),
+    worker_functions: workerFunctions.map(qualified).join(",\n    "),
     worker_function_names: workerFunctions.map((name) => `'${name}'`).join(", "),
     enqueue_function: qualified(`${settings.prefix}pgqueuer_enqueue`),
     enqueue_function_name: `${settings.prefix}pgqueuer_enqueue`,
