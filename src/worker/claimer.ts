@@ -80,7 +80,13 @@ export class Claimer {
     this.limited = parts.gates.some(isLimited);
     this.#leased = parts.gates.some((gate) => gate.leaseMs > 0);
     this.#cursor = new ClaimCursor(this.#names);
-    this.#leases = new LeaseCursor(parts.gates, parts.thorough ?? false);
+    this.#leases = new LeaseCursor(parts.gates, parts.thorough ?? false, {
+      look: () => parts.queue.lookAhead(parts.gates, null, []),
+      found: () => {
+        this.#takeOverAt = 0;
+        parts.listener.wake();
+      },
+    });
   }
 
   /** Claims ready jobs. Fewer than asked for are all that there are. */

@@ -42,6 +42,12 @@ export class Ration {
     return Math.max(0, this.#at - performance.now());
   }
 
+  /** Lets the next be made at once, as it will take no longer than most. */
+  forget(): void {
+    this.#tookMs = 0;
+    this.#at = 0;
+  }
+
   /** Makes a look, and takes note of its time. */
   async spend<Result>(look: () => Promise<Result>): Promise<Result> {
     const begunAt = performance.now();

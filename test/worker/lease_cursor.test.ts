@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { ANY_AGE_MS, type Gate, type Outlook } from "../../src/queries/queue.ts";
 import { LeaseCursor } from "../../src/worker/lease_cursor.ts";
+import { deferred } from "../support/queue.ts";
 
 const LEASE_MS = 30_000;
 let now = 0;
@@ -11,8 +12,13 @@ beforeEach(() => {
 });
 afterEach(() => void vi.restoreAllMocks());
 
-function aCursor(thorough = false): LeaseCursor {
-  return new LeaseCursor([{ leaseMs: LEASE_MS }, { leaseMs: 0 }] as Gate[], thorough);
+function aCursor(
+  thorough = false,
+  look: () => Promise<Outlook> = () => new Promise(() => {}),
+  found: () => void = () => {},
+): LeaseCursor {
+  const gates = [{ leaseMs: LEASE_MS }, { leaseMs: 0 }] as Gate[];
+  return new LeaseCursor(gates, thorough, { look, found });
 }
 
 /** A look that takes so long, and says when the next lease runs out. Gives the age that it was asked for. */
@@ -60,12 +66,62 @@ test("after one that took long they begin at the oldest that there was", async (
 
 test("a hundred times as long after it another one looks at all, and finds what was committed late", async () => {
   const cursor = aCursor();
-  await look(cursor, 100);
-  now += 100 * 100 - 1;
+  await look(cursor, 40);
+  now += 100 * 40 - 1;
   expect(await look(cursor, 1)).toBeLessThan(ANY_AGE_MS);
 
-  expect(await look(cursor, 100, 2_000)).toBe(ANY_AGE_MS);
-  expect(await look(cursor, 3)).toBe(LEASE_MS - 2_000 + 100 + 250);
+  expect(await look(cursor, 40, 2_000)).toBe(ANY_AGE_MS);
+  expect(await look(cursor, 3)).toBe(LEASE_MS - 2_000 + 40 + 250);
+});
+
+test("nobody waits for one that takes very long, and the next ones begin at what it found", async () => {
+  const answers = [deferred<Outlook>(), deferred<Outlook>()];
+  let [asked, found] = [0, 0];
+  const cursor = aCursor(false, () => answers[asked++]!.promise, () => found++);
+  await takeOver(cursor, 3);
+  await look(cursor, 1_000);
+  now += 100 * 1_000;
+
+  // Under way from the first of them on.
+  expect(await takeOver(cursor, 3)).toBeLessThan(ANY_AGE_MS);
+  expect(await look(cursor, 3)).toBeLessThan(ANY_AGE_MS);
+  expect(asked).toBe(1);
+  now += 994;
+  // Another statement is under way when it answers, and does not undo what it says.
+  const answered = deferred<{ all: boolean }>();
+  const late = cursor.takeOver(() => answered.promise);
+  // Out for two seconds when it began.
+  answers[0]!.resolve({ staleMs: -2_000 } as Outlook);
+  await vi.waitFor(() => expect(found).toBe(1));
+  answered.resolve({ all: true });
+  await late;
+  expect(await look(cursor, 0)).toBe(LEASE_MS + 2_000 + 1_000 + 250);
+  expect(await takeOver(cursor, 0)).toBe(LEASE_MS + 2_000 + 1_000 + 250);
+  // It has been dealt with.
+  expect(await takeOver(cursor, 0)).toBe(LEASE_MS + 250);
+
+  // Once it takes no time any more, all are looked at again.
+  now += 100 * 1_000;
+  await look(cursor, 0);
+  answers[1]!.resolve({ staleMs: Infinity } as Outlook);
+  await vi.waitFor(async () => expect(await takeOver(cursor, 0)).toBe(ANY_AGE_MS));
+  expect(await look(cursor, 0)).toBe(ANY_AGE_MS);
+  expect([asked, found]).toEqual([2, 1]);
+});
+
+test("one that fails is made again", async () => {
+  let asked = 0;
+  const cursor = aCursor(false, () => {
+    asked++;
+    now += 1_000;
+    return Promise.reject(new Error("the server is gone"));
+  });
+  await look(cursor, 1_000);
+  for (let n = 0; n < 2; n++) {
+    now += 100 * 1_000;
+    expect(await look(cursor, 0)).toBeLessThan(ANY_AGE_MS);
+    await vi.waitFor(() => expect(asked).toBe(n + 1));
+  }
 });
 
 test("a take-over begins behind those that were dealt with, unless it could not deal with all", async () => {
