@@ -14,6 +14,9 @@ const PRUNE_BATCH = 1_000;
 /** Batches of one round. Years of log are deleted at a pace that the database does not feel. */
 const PRUNE_BATCHES = 10;
 
+/** But no slower than the log grows: a job writes up to this many rows, and what is left from before must go, too. */
+const ROWS_PER_JOB = 6;
+
 /** When to go on deleting after a round that did not get to the end. */
 const BEHIND_MS = 1_000;
 
@@ -47,6 +50,8 @@ export class Aggregator {
   #closed = false;
   /** Whether a round is due: a job has run since the last one, or that one failed. */
   #due = false;
+  /** Jobs that have run since the last round. */
+  #jobs = 0;
   /** When to look for old rows again, on the monotonic clock. */
   #pruneAt = 0;
 
@@ -57,6 +62,7 @@ export class Aggregator {
   /** A job has run, so there is something to count. */
   note(): void {
     this.#due = true;
+    this.#jobs++;
   }
 
   /** Begins to keep the time. */
@@ -92,11 +98,16 @@ export class Aggregator {
     if (this.#ending()) return false;
     // Before the statement: a job that ends while it runs may not be counted by it.
     this.#due = false;
+    const batches = Math.max(PRUNE_BATCHES, Math.ceil(this.#jobs * ROWS_PER_JOB / PRUNE_BATCH));
+    this.#jobs = 0;
     try {
       await log.aggregate();
       if (retentionMs === 0 || performance.now() < this.#pruneAt) return false;
-      const moreLog = await this.#prune((limit) => log.pruneLog(retentionMs, limit));
-      const moreCounts = await this.#prune((limit) => log.pruneStatistics(retentionMs, limit));
+      const moreLog = await this.#prune(batches, (limit) => log.pruneLog(retentionMs, limit));
+      const moreCounts = await this.#prune(
+        batches,
+        (limit) => log.pruneStatistics(retentionMs, limit),
+      );
       if (moreLog || moreCounts) return true;
       this.#pruneAt = performance.now() + Math.min(retentionMs * PRUNE_SHARE, LONGEST_PRUNE_MS);
       return false;
@@ -108,8 +119,11 @@ export class Aggregator {
   }
 
   /** Deletes batch by batch. Says whether there is more. */
-  async #prune(prune: (limit: number) => Promise<number>): Promise<boolean> {
-    for (let batch = 0; batch < PRUNE_BATCHES; batch++) {
+  async #prune(
+    batches: number,
+    prune: (limit: number) => Promise<number>,
+  ): Promise<boolean> {
+    for (let batch = 0; batch < batches; batch++) {
       if (this.#ending()) return false;
       if (await prune(PRUNE_BATCH) < PRUNE_BATCH) return false;
     }

@@ -81,6 +81,15 @@ test("a round deletes ten batches at most, and the next ones go on without a job
   expect(calls.filter((call) => call === "aggregate")).toHaveLength(3);
 });
 
+test("a busy worker deletes twice as much as it writes", async () => {
+  const { aggregator, calls } = aggregatorOver(100_000);
+  for (let job = 0; job < 5_000; job++) aggregator.note();
+
+  await aggregator.finish();
+
+  expect(calls.filter((call) => call === "prune_log")).toHaveLength(30);
+});
+
 test("where nothing old is left, it looks again after a hundredth of the retention", async () => {
   const { aggregator, calls } = aggregatorOver(0, { retentionMs: 20_000 });
   for (let round = 0; round < 3; round++) {
