@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { ANY_AGE_MS, type Gate, type Outlook } from "../../src/queries/queue.ts";
 import { LeaseCursor } from "../../src/worker/lease_cursor.ts";
-import { deferred } from "../support/queue.ts";
+import { deferred, until } from "../support/queue.ts";
 
 const LEASE_MS = 30_000;
 let now = 0;
@@ -92,7 +92,7 @@ test("nobody waits for one that takes very long, and the next ones begin at what
   const late = cursor.takeOver(() => answered.promise);
   // Out for two seconds when it began.
   answers[0]!.resolve({ staleMs: -2_000 } as Outlook);
-  await vi.waitFor(() => expect(found).toBe(1));
+  await until("it has been found", () => found === 1);
   answered.resolve({ all: true });
   await late;
   expect(await look(cursor, 0)).toBe(LEASE_MS + 2_000 + 1_000 + 250);
@@ -104,7 +104,7 @@ test("nobody waits for one that takes very long, and the next ones begin at what
   now += 100 * 1_000;
   await look(cursor, 0);
   answers[1]!.resolve({ staleMs: Infinity } as Outlook);
-  await vi.waitFor(async () => expect(await takeOver(cursor, 0)).toBe(ANY_AGE_MS));
+  await until("it is known", async () => await takeOver(cursor, 0) === ANY_AGE_MS);
   expect(await look(cursor, 0)).toBe(ANY_AGE_MS);
   expect([asked, found]).toEqual([2, 1]);
 });
@@ -120,7 +120,7 @@ test("one that fails is made again", async () => {
   for (let n = 0; n < 2; n++) {
     now += 100 * 1_000;
     expect(await look(cursor, 0)).toBeLessThan(ANY_AGE_MS);
-    await vi.waitFor(() => expect(asked).toBe(n + 1));
+    await until("it is made", () => asked === n + 1);
   }
 });
 
