@@ -18,7 +18,7 @@ const HELD = QUEUED / 10;
 const PICKED = 100;
 /** Pages that one scan of a hot statement reads, at most, and the whole. To walk what stands in the queue takes more. */
 const MOST_PAGES = 600;
-const MOST_PAGES_IN_ALL = 3_000;
+const MOST_PAGES_IN_ALL = 4_000;
 
 let queue: TestQueue;
 let explainer: Explainer;
