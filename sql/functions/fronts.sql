@@ -2,6 +2,7 @@
 
 -- Gives the first ready jobs of each entrypoint in ranges of their index, in the order of a claim. Ranges are read one after
 -- another, and the lower ones only as far as they are needed.
+-- Three statements, since neither a lock nor the condition of a partial index can depend on a parameter.
 CREATE OR REPLACE FUNCTION {ready_function}(
     mode text,       -- look; lock: passes over rows that another session has locked; lock keyed: those with a dedupe key
     wanted text[],

@@ -1,5 +1,5 @@
--- Outcomes of attempts. Each passes over a job whose lease is lost: `updated`, which got its value when the claim was made,
--- in microseconds since 1970.
+-- Outcomes of attempts. Each passes over a job whose lease is lost. A lease is what `updated` got when the claim was made, in
+-- microseconds since 1970.
 --
 -- The fence is written so that only the primary key serves. By the indexes of picked jobs and of the queue manager's the
 -- planner walked all that was ever claimed, as dead entries: seven times the work, and more the longer it went on. For the

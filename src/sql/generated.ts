@@ -725,6 +725,7 @@ $$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off;
 
 -- Gives the first ready jobs of each entrypoint in ranges of their index, in the order of a claim. Ranges are read one after
 -- another, and the lower ones only as far as they are needed.
+-- Three statements, since neither a lock nor the condition of a partial index can depend on a parameter.
 CREATE OR REPLACE FUNCTION {ready_function}(
     mode text,       -- look; lock: passes over rows that another session has locked; lock keyed: those with a dedupe key
     wanted text[],
@@ -1007,8 +1008,8 @@ BEGIN
 END;
 $$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_indexscan = off;
 
--- Outcomes of attempts. Each passes over a job whose lease is lost: \`updated\`, which got its value when the claim was made,
--- in microseconds since 1970.
+-- Outcomes of attempts. Each passes over a job whose lease is lost. A lease is what \`updated\` got when the claim was made, in
+-- microseconds since 1970.
 --
 -- The fence is written so that only the primary key serves. By the indexes of picked jobs and of the queue manager's the
 -- planner walked all that was ever claimed, as dead entries: seven times the work, and more the longer it went on. For the

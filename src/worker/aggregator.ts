@@ -14,7 +14,7 @@ const PRUNE_BATCH = 1_000;
 /** Batches of one round. Years of log are deleted at a pace that the database does not feel. */
 const PRUNE_BATCHES = 10;
 
-/** But no slower than the log grows: a job writes up to this many rows, and what is left from before must go, too. */
+/** But no slower than the log grows: for the three rows that a job writes twice as many may go. */
 const ROWS_PER_JOB = 6;
 
 /** When to go on deleting after a round that did not get to the end. */
