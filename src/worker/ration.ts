@@ -7,7 +7,7 @@ const LONGEST_MS = 600_000;
 /** One that takes no longer than most statements do is not worth sparing. */
 const CHEAP_MS = 5;
 
-/** For one that takes longer nobody waits. */
+/** For the next nobody waits where two have taken longer. One alone does so wherever a machine is busy for a moment. */
 const SLOW_MS = 50;
 
 /**
@@ -18,6 +18,8 @@ export class Ration {
   readonly #parts: number;
   readonly #cheapMs: number;
   #tookMs = 0;
+  /** What the one before the last took. */
+  #earlierMs = 0;
   /** When the next may be made, on the monotonic clock. */
   #at = 0;
 
@@ -32,9 +34,9 @@ export class Ration {
     return this.#tookMs <= this.#cheapMs;
   }
 
-  /** Whether the last one took so long that nothing should wait for the next. */
+  /** Whether the last two took so long that nothing should wait for the next. */
   get slow(): boolean {
-    return this.#tookMs > SLOW_MS;
+    return Math.min(this.#tookMs, this.#earlierMs) > SLOW_MS;
   }
 
   /** Milliseconds until the next may be made; `Infinity` while one is under way. */
@@ -57,6 +59,7 @@ export class Ration {
     } finally {
       const now = performance.now();
       // Also of one that failed: if it cannot be made in time, those that are spared go on.
+      this.#earlierMs = this.#tookMs;
       this.#tookMs = now - begunAt;
       this.#at = this.cheap ? now : now + Math.min(LONGEST_MS, this.#tookMs * this.#parts);
     }

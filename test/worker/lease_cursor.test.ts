@@ -74,13 +74,20 @@ test("a hundred times as long after it another one looks at all, and finds what 
   expect(await look(cursor, 3)).toBe(LEASE_MS - 2_000 + 40 + 250);
 });
 
-test("nobody waits for one that takes very long, and the next ones begin at what it found", async () => {
+/** Two looks in a row. The next is due. */
+async function lookTwice(cursor: LeaseCursor, tookMs: number): Promise<void> {
+  for (let n = 0; n < 2; n++) {
+    expect(await look(cursor, tookMs)).toBe(ANY_AGE_MS);
+    now += 100 * tookMs;
+  }
+}
+
+test("nobody waits for one where two have taken very long, and the next ones begin at what it found", async () => {
   const answers = [deferred<Outlook>(), deferred<Outlook>()];
   let [asked, found] = [0, 0];
   const cursor = aCursor(false, () => answers[asked++]!.promise, () => found++);
   await takeOver(cursor, 3);
-  await look(cursor, 1_000);
-  now += 100 * 1_000;
+  await lookTwice(cursor, 1_000);
 
   // Under way from the first of them on.
   expect(await takeOver(cursor, 3)).toBeLessThan(ANY_AGE_MS);
@@ -116,11 +123,11 @@ test("one that fails is made again", async () => {
     now += 1_000;
     return Promise.reject(new Error("the server is gone"));
   });
-  await look(cursor, 1_000);
+  await lookTwice(cursor, 1_000);
   for (let n = 0; n < 2; n++) {
-    now += 100 * 1_000;
     expect(await look(cursor, 0)).toBeLessThan(ANY_AGE_MS);
     await until("it is made", () => asked === n + 1);
+    now += 100 * 1_000;
   }
 });
 

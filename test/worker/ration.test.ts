@@ -48,3 +48,14 @@ test("one that fails has taken its time, too", async () => {
 
   expect(ration.dueMs).toBe(2_000);
 });
+
+test("nobody is to wait for the next when two in a row took long", async () => {
+  const ration = new Ration(20);
+  const slow: boolean[] = [];
+  for (const ms of [60, 1, 60, 60, 60, 1]) {
+    await ration.spend(look(ms));
+    slow.push(ration.slow);
+  }
+
+  expect(slow).toEqual([false, false, false, true, true, false]);
+});
