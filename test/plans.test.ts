@@ -140,7 +140,6 @@ function indexesOf(name: string): string[] {
           "deferred_idx",
           "keyed_deferred_idx",
           "picked_heartbeat_idx",
-          "picked_slot_idx",
         ];
       case "take_over":
         return ["picked_heartbeat_idx"];
@@ -205,7 +204,9 @@ test.each(["dequeue", "take_over"] as const)(
 
 test("a claim looks for the free seats of an entrypoint once, not for each job", async () => {
   if (!explainer.seesFunctions) return;
-  const parameters = [50, 50, randomUUID(), "{work}", "{1000}", "{Infinity}", "{f}"];
+  const gate = ["{work}", "{1000}", "{Infinity}", "{f}"];
+  const whole = ["{work}", "{-9}", "{9}", "{0}"];
+  const parameters = [50, 50, randomUUID(), ...gate, 1e12, ...whole];
 
   const { rows, nodes } = await explainer.measure("claim_limited", parameters);
 

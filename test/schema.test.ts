@@ -10,7 +10,7 @@ import {
   SchemaError,
 } from "../mod.ts";
 import { upgradeSteps } from "../src/sql/generated.ts";
-import { objectNames, render } from "../src/sql/render.ts";
+import { objectNames, render, workerFunctionsOf } from "../src/sql/render.ts";
 import { olderSchemas } from "./support/older_schemas.ts";
 import { testDsn } from "./support/queue.ts";
 
@@ -167,6 +167,24 @@ test("an upgrade adds a dropped index or trigger again", async () => {
   const upgraded = await queries.install();
 
   expect(upgraded.added).toEqual(["index pgqueuer_ready_idx", "trigger tg_pgqueuer_changed"]);
+  expect(await queries.verify("present")).toEqual([]);
+});
+
+test("an upgrade gives a function back what somebody took from it", async () => {
+  const { name, queries } = schema();
+  await queries.install();
+  const [one, other] = ["take_over", "wake"].map((what) =>
+    workerFunctionsOf({ prefix: "" }).find((each) => each.includes(`_${what}_`))!
+  ) as [string, string];
+  await sql.unsafe(`
+    alter function ${name}.${one} reset all;
+    create or replace function ${name}.${other}() returns void as 'begin end' language plpgsql`);
+  const parts = [`function ${one} as defined`, `function ${other} as defined`];
+  expect(await queries.verify("present")).toEqual(parts);
+
+  const upgraded = await queries.install();
+
+  expect(upgraded.changed).toEqual(parts);
   expect(await queries.verify("present")).toEqual([]);
 });
 

@@ -4,7 +4,8 @@
 -- A function, since each of its statements sees what has been committed by then: in one statement the picked jobs would be
 -- counted as they were before the lock was had. It locks the row of each limited entrypoint, so that one worker at a time
 -- claims from it. An entrypoint that another worker has locked is passed over: nobody waits, and the unlimited ones go on.
--- Python workers take no such lock; against them the unique index of seats decides (23505: claim again).
+-- Python workers take no such lock; against them the unique index of seats decides (23505: claim again), and so it does where
+-- a picked job has been overlooked as its heartbeat is older than one could be.
 CREATE OR REPLACE FUNCTION {claim_function}(
     most int4,
     startable int4,       -- most of them that may be of entrypoints with limits
@@ -13,6 +14,11 @@ CREATE OR REPLACE FUNCTION {claim_function}(
     concurrency int4[],   -- most picked jobs of the fleet; 0: no limit
     rate float8[],        -- most starts a second of the fleet; infinity: no limit
     serialized boolean[], -- jobs without a dedupe key run one after another
+    oldest float8,        -- age in milliseconds up to which heartbeats are looked at: no picked job has an older one
+    owner text[],         -- entrypoint of each range of ready jobs, and so on, as in a claim without limits
+    lowest int4[],
+    highest int4[],
+    after bigint[],
     log_steps boolean     -- write a log row for each claim
 ) RETURNS TABLE (
     id bigint, priority int4, manager_id uuid, created timestamptz, updated timestamptz, heartbeat timestamptz,
@@ -46,6 +52,10 @@ BEGIN
     WITH asked AS (
         SELECT * FROM unnest((SELECT wanted), (SELECT concurrency), (SELECT rate), (SELECT serialized))
             AS asked(entrypoint, concurrency, rate, serialized)
+    ), picked AS (
+        SELECT job.entrypoint, job.slot FROM {queue_table} AS job
+        WHERE job.status = 'picked' AND job.heartbeat >= instant - (SELECT oldest) * interval '1 millisecond'
+            AND job.entrypoint = ANY (ARRAY(SELECT asked.entrypoint FROM asked WHERE asked.concurrency > 0))
     ), gate AS (
         SELECT asked.*,
             asked.concurrency > 0 OR asked.rate < 'infinity' OR asked.serialized AS limited,
@@ -53,14 +63,9 @@ BEGIN
                 greatest(1, asked.rate),
                 bucket.tokens + extract(epoch FROM instant - bucket.refilled) * asked.rate
             ) END AS tokens,
-            CASE WHEN asked.concurrency > 0 THEN asked.concurrency - (
-                SELECT count(*) FROM (
-                    SELECT job.id FROM {queue_table} AS job
-                    WHERE job.status = 'picked' AND job.entrypoint = asked.entrypoint
-                    ORDER BY job.heartbeat
-                    LIMIT asked.concurrency
-                ) AS picked
-            ) END AS seats,
+            CASE WHEN asked.concurrency > 0 THEN
+                asked.concurrency - (SELECT count(*) FROM picked WHERE picked.entrypoint = asked.entrypoint)
+            END AS seats,
             asked.serialized AND EXISTS (
                 SELECT 1 FROM (
                     SELECT job.id FROM {queue_table} AS job
@@ -78,13 +83,11 @@ BEGIN
     ), front AS (
         SELECT array_agg(opened.entrypoint) AS names,
             array_agg(CASE WHEN opened.serialized THEN 0 ELSE opened.room END) AS rooms,
-            array_agg(opened.limited) AS limited,
-            -- All that is ready of each.
-            array_agg(-2147483648) AS lowest, array_agg(2147483647) AS highest, array_agg(0::bigint) AS after
+            array_agg(opened.limited) AS limited
         FROM opened
     ), share AS (
         SELECT share.entrypoint, share.jobs FROM front CROSS JOIN LATERAL unnest(front.names, {share_function}(
-            front.names, most, front.rooms, front.limited, startable, front.names, front.lowest, front.highest, front.after
+            front.names, most, front.rooms, front.limited, startable, owner, lowest, highest, after
         )) AS share(entrypoint, jobs)
     ), reach AS (
         SELECT array_agg(
@@ -98,14 +101,14 @@ BEGIN
         FROM opened LEFT JOIN share ON share.entrypoint = opened.entrypoint
     ), ready AS (
         SELECT job.place, job.id, job.priority, job.entrypoint, job.keyless
-        FROM front CROSS JOIN reach CROSS JOIN LATERAL {ready_function}(
-            'lock', reach.names, reach.rooms, front.names, front.lowest, front.highest, front.after
+        FROM reach CROSS JOIN LATERAL {ready_function}(
+            'lock', reach.names, reach.rooms, owner, lowest, highest, after
         ) AS job
     ), keyed AS (
         -- Only one job without a key may go: those with one that stand behind such jobs.
         SELECT job.place, job.id, job.priority, job.entrypoint, job.keyless
-        FROM front CROSS JOIN reach CROSS JOIN LATERAL {ready_function}(
-            'lock keyed', reach.names, reach.keyed_rooms, front.names, front.lowest, front.highest, front.after
+        FROM reach CROSS JOIN LATERAL {ready_function}(
+            'lock keyed', reach.names, reach.keyed_rooms, owner, lowest, highest, after
         ) AS job
         WHERE reach.any_serialized
     ), part AS (
@@ -170,8 +173,7 @@ BEGIN
         SELECT opened.entrypoint, ARRAY(
             SELECT number FROM generate_series(0, opened.concurrency - 1) AS number
             WHERE NOT EXISTS (
-                SELECT 1 FROM {queue_table} AS job
-                WHERE job.status = 'picked' AND job.entrypoint = opened.entrypoint AND job.slot = number
+                SELECT 1 FROM picked WHERE picked.entrypoint = opened.entrypoint AND picked.slot = number
             )
             ORDER BY number
             LIMIT greatest(0, opened.room)

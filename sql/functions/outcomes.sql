@@ -6,6 +6,16 @@
 -- same reason a join with given ids is either LATERAL or "= ANY (ARRAY[...])" and not "=": where the statistics say that the
 -- table is empty, a planner takes a walk over the whole primary key for as good as a look at one id.
 
+-- Wakes workers: jobs may be ready or seats free, and an UPDATE tells nobody.
+CREATE OR REPLACE FUNCTION {wake_function}() RETURNS void AS $$
+BEGIN
+    PERFORM pg_notify('{channel}', json_build_object(
+        'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
+        'type', 'table_changed_event'
+    )::text);
+END;
+$$ LANGUAGE plpgsql;
+
 -- Ends picked jobs, all with one outcome: deletes them and logs it. Gives the ids it ended. The log has the time of this
 -- statement: in the transaction of a handler, now() is when that began.
 CREATE OR REPLACE FUNCTION {acknowledge_function}(
@@ -57,8 +67,7 @@ BEGIN
 END;
 $$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off;
 
--- Keeps picked jobs as failed and logs why. Ends those that somebody wants stopped. Gives the ids of both. Wakes workers:
--- a seat is free, and an UPDATE tells nobody.
+-- Keeps picked jobs as failed and logs why. Ends those that somebody wants stopped. Gives the ids of both. Wakes workers.
 CREATE OR REPLACE FUNCTION {hold_function}(
     ids bigint[],
     tracebacks jsonb[],
@@ -98,10 +107,7 @@ BEGIN
     )
     SELECT done.id::bigint FROM done;
     IF FOUND THEN
-        PERFORM pg_notify('{channel}', json_build_object(
-            'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
-            'type', 'table_changed_event'
-        )::text);
+        PERFORM {wake_function}();
     END IF;
 END;
 $$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off;
@@ -147,10 +153,7 @@ BEGIN
     )
     SELECT done.id::bigint FROM done;
     IF FOUND THEN
-        PERFORM pg_notify('{channel}', json_build_object(
-            'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
-            'type', 'table_changed_event'
-        )::text);
+        PERFORM {wake_function}();
     END IF;
 END;
 $$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off;
@@ -163,40 +166,16 @@ CREATE OR REPLACE FUNCTION {release_unknown_function}(
     moment bigint,       -- no later lease is given up, as it may be one that the sender does not know of yet
     log_steps boolean
 ) RETURNS TABLE (id bigint) AS $$
-#variable_conflict use_column
+DECLARE
+    ids bigint[];
+    leases bigint[];
 BEGIN
-    RETURN QUERY
-    WITH mine AS (
-        SELECT id, cancel_requested FROM {queue_table}
-        WHERE id <> ALL ((SELECT known)::bigint[]) AND status IS NOT DISTINCT FROM 'picked'
-            AND queue_manager_id = (SELECT manager)
-            AND updated <= timestamptz 'epoch' + (SELECT moment) * interval '1 microsecond'
-        -- Not "id": the primary key has that order, and would be walked for it.
-        ORDER BY id + 0
-        FOR UPDATE
-    ), released AS (
-        UPDATE {queue_table} AS job
-        SET status = 'queued', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = 0
-        FROM mine
-        WHERE job.id = ANY (ARRAY[mine.id]) AND NOT mine.cancel_requested
-        RETURNING job.id, job.status, job.entrypoint, job.priority
-    ), canceled AS (
-        DELETE FROM {queue_table} AS job USING mine
-        WHERE job.id = ANY (ARRAY[mine.id]) AND mine.cancel_requested
-        RETURNING job.id, 'canceled'::{queue_status_type}, job.entrypoint, job.priority
-    ), done AS (
-        SELECT * FROM released UNION ALL SELECT * FROM canceled
-    ), logged AS (
-        INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-        SELECT * FROM done WHERE log_steps OR done.status <> 'queued'
-    )
-    SELECT done.id::bigint FROM done;
-    IF FOUND THEN
-        PERFORM pg_notify('{channel}', json_build_object(
-            'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
-            'type', 'table_changed_event'
-        )::text);
-    END IF;
+    SELECT array_agg(job.id), array_agg((date_part('epoch', job.updated) * 1000000)::bigint) INTO ids, leases
+    FROM {queue_table} AS job
+    WHERE job.id <> ALL ((SELECT known)::bigint[]) AND job.status IS NOT DISTINCT FROM 'picked'
+        AND job.queue_manager_id = (SELECT manager)
+        AND job.updated <= timestamptz 'epoch' + (SELECT moment) * interval '1 microsecond';
+    RETURN QUERY SELECT * FROM {release_function}(ids, manager, leases, log_steps);
 END;
 $$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off;
 
@@ -248,10 +227,7 @@ BEGIN
     )
     SELECT done.id::bigint FROM done;
     IF FOUND THEN
-        PERFORM pg_notify('{channel}', json_build_object(
-            'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
-            'type', 'table_changed_event'
-        )::text);
+        PERFORM {wake_function}();
     END IF;
 END;
 $$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off;

@@ -10,7 +10,8 @@ CREATE OR REPLACE FUNCTION {look_ahead_function}(
     rate float8[],        -- most starts a second of each in the fleet; infinity: no limit
     serialized boolean[], -- whether its jobs without a dedupe key run one after another
     timeout float8[],     -- age in milliseconds at which a heartbeat of each is too old
-    oldest float8,        -- age in milliseconds up to which heartbeats are looked at: there are no older ones
+    oldest float8,        -- age in milliseconds up to which heartbeats are looked at for leases: there are no older ones
+    counted float8,       -- likewise for seats
     owner text[],         -- entrypoint of each range of ready jobs to look at
     lowest int4[],        -- lowest priority of each range
     highest int4[],       -- highest priority of each range
@@ -42,6 +43,7 @@ BEGIN
                 SELECT count(*) FROM (
                     SELECT job.id FROM {queue_table} AS job
                     WHERE job.status = 'picked' AND job.entrypoint = asked.entrypoint
+                        AND job.heartbeat >= now() - (SELECT counted) * interval '1 millisecond'
                     ORDER BY job.heartbeat
                     LIMIT asked.concurrency
                 ) AS picked

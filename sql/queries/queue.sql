@@ -160,11 +160,17 @@ FROM {dequeue_function}(
 --   $5 text   most picked jobs of each in the fleet, int4[]; 0: no limit
 --   $6 text   most starts a second of each in the fleet, float8[]; infinity: no limit
 --   $7 text   whether its jobs without a dedupe key run one after another, boolean[]
+--   $8 float8   age in milliseconds up to which heartbeats are looked at: no picked job has an older one
+--   $9 text   entrypoint of each range of ready jobs, text[]; as in dequeue
+--   $10 text   lowest priority of each range, int4[]
+--   $11 text   highest priority of each range, int4[]
+--   $12 text   id after which each range begins, bigint[]
 SELECT id, priority, entrypoint, dedupe, encode(payload, 'base64') AS payload, headers, attempts, slot,
     date_part('epoch', created) * 1000000 AS created, date_part('epoch', due) * 1000000 AS due,
     (date_part('epoch', updated) * 1000000)::bigint AS lease
 FROM {claim_function}(
-    $1::int4, $2::int4, $3::uuid, $4::text::text[], $5::text::int4[], $6::text::float8[], $7::text::boolean[], {log_steps}
+    $1::int4, $2::int4, $3::uuid, $4::text::text[], $5::text::int4[], $6::text::float8[], $7::text::boolean[], $8::float8,
+    $9::text::text[], $10::text::int4[], $11::text::int4[], $12::text::bigint[], {log_steps}
 );
 
 -- name: take_over
@@ -194,15 +200,16 @@ FROM {take_over_function}(
 --   $4 text   most starts a second of each in the fleet, float8[]; infinity: no limit
 --   $5 text   whether its jobs without a dedupe key run one after another, boolean[]
 --   $6 text   age in milliseconds at which a heartbeat of each is too old, float8[]
---   $7 float8   age in milliseconds up to which heartbeats are looked at, as in take_over: there are no older ones
---   $8 text   entrypoint of each range of ready jobs to look at, text[]; as in dequeue
---   $9 text   lowest priority of each range, int4[]
---   $10 text   highest priority of each range, int4[]
---   $11 text   id after which each range begins, bigint[]
+--   $7 float8   age in milliseconds up to which heartbeats are looked at for leases, as in take_over: there are no older ones
+--   $8 float8   likewise for seats, as in claim_limited
+--   $9 text   entrypoint of each range of ready jobs to look at, text[]; as in dequeue
+--   $10 text   lowest priority of each range, int4[]
+--   $11 text   highest priority of each range, int4[]
+--   $12 text   id after which each range begins, bigint[]
 SELECT ready, blocked, due, token, stale
 FROM {look_ahead_function}(
-    $1::text, $2::text::text[], $3::text::int4[], $4::text::float8[], $5::text::boolean[], $6::text::float8[], $7::float8,
-    $8::text::text[], $9::text::int4[], $10::text::int4[], $11::text::bigint[]
+    $1::text, $2::text::text[], $3::text::int4[], $4::text::float8[], $5::text::boolean[], $6::text::float8[], $7::float8, $8::float8,
+    $9::text::text[], $10::text::int4[], $11::text::int4[], $12::text::bigint[]
 );
 
 -- name: heartbeat

@@ -51,7 +51,7 @@ SELECT 'type', typname, typtype::text
 FROM pg_type AS type JOIN place ON type.typnamespace = place.oid
 WHERE type.typname = '{queue_status_type_name}'
 UNION ALL
-SELECT 'function', proname, replace(prosrc, qualifier, '')
+SELECT 'function', proname, replace(prosrc, qualifier, '') || coalesce(' ' || array_to_string(proconfig, ' '), '')
 FROM pg_proc JOIN place ON pronamespace = place.oid
 WHERE proname IN ('{function_name}', {worker_function_names})
 UNION ALL

@@ -1,4 +1,5 @@
 import { type ClaimRange, encodeRanges, wholeRange } from "./claim_range.ts";
+import { encodeGates, type Gate, isLimited, wholeRanges } from "./gate.ts";
 import type { Executor, Parameter } from "../driver.ts";
 import type { JobId } from "../job.ts";
 import type { CheckedJob, OnConflict } from "../new_job.ts";
@@ -14,26 +15,6 @@ import {
   leasesOf,
   type Retry,
 } from "./outcomes.ts";
-
-/** What a worker wants of one entrypoint. */
-export interface Gate {
-  readonly entrypoint: string;
-  /** Most picked jobs of the fleet; `0`: no limit. */
-  readonly concurrencyLimit: number;
-  /** Most starts a second of the fleet; `Infinity`: no limit. */
-  readonly requestsPerSecond: number;
-  /** Whether its jobs without a dedupe key run one after another. */
-  readonly serializedDispatch: boolean;
-  /** Age at which a heartbeat is too old; `0`: never. */
-  readonly leaseMs: number;
-  /** Take-overs in a row after which a job is held. */
-  readonly maxTakeOvers: number;
-}
-
-/** Whether claims of an entrypoint have to count. */
-export function isLimited(gate: Gate): boolean {
-  return gate.concurrencyLimit > 0 || gate.requestsPerSecond < Infinity || gate.serializedDispatch;
-}
 
 /** What a worker without work waits for. */
 export interface Outlook {
@@ -123,18 +104,25 @@ export class QueueStore {
     return rows.map((row) => decodeClaimed(row, queueManagerId));
   }
 
-  /** Claims up to `limit` ready jobs within the limits of their entrypoints, at most `startable` of limited ones. */
+  /**
+   * Claims up to `limit` ready jobs within the limits of their entrypoints, at most `startable` of limited ones, of ready ones
+   * only those in `ranges`. Counts picked jobs whose heartbeat is not older than `countedMs`.
+   */
   async claimLimited(
     limit: number,
     startable: number,
     gates: readonly Gate[],
     queueManagerId: string,
+    ranges: readonly ClaimRange[] = wholeRanges(gates),
+    countedMs: number = ANY_AGE_MS,
   ): Promise<ClaimedJob[]> {
     const rows = await this.#query<ClaimedRow>("claim_limited", [
       limit,
       startable,
       queueManagerId,
       ...encodeGates(gates),
+      countedMs,
+      ...encodeRanges(ranges),
     ]);
     return rows.map((row) => decodeClaimed(row, queueManagerId));
   }
@@ -170,14 +158,15 @@ export class QueueStore {
   }
 
   /**
-   * Says what a worker without work waits for, of ready jobs without limits only those in `ranges`, of leases only those
-   * whose heartbeat is not older than `oldestMs`. Sends `event` to every listener, if there is one.
+   * Says what a worker without work waits for, of ready jobs only those in `ranges`, of leases only those whose heartbeat is
+   * not older than `oldestMs`, of seats not older than `countedMs`. Sends `event` to every listener, if there is one.
    */
   async lookAhead(
     gates: readonly Gate[],
     event: string | null,
-    ranges: readonly ClaimRange[] = gates.map(({ entrypoint }) => wholeRange(entrypoint)),
+    ranges: readonly ClaimRange[] = wholeRanges(gates),
     oldestMs: number = ANY_AGE_MS,
+    countedMs: number = ANY_AGE_MS,
   ): Promise<Outlook> {
     const [row] = await this.#query<{
       ready: boolean;
@@ -190,6 +179,7 @@ export class QueueStore {
       ...encodeGates(gates),
       numberArray(gates.map((gate) => gate.leaseMs)),
       oldestMs,
+      countedMs,
       ...encodeRanges(ranges),
     ]);
     const { ready, blocked, due, token, stale } = row!;
@@ -278,13 +268,4 @@ export class QueueStore {
   #query<Row>(name: StatementName, parameters: readonly Parameter[]): Promise<Row[]> {
     return this.#executor.query<Row>(this.#sql.get(name), parameters);
   }
-}
-
-function encodeGates(gates: readonly Gate[]): string[] {
-  return [
-    textArray(gates.map((gate) => gate.entrypoint)),
-    numberArray(gates.map((gate) => gate.concurrencyLimit)),
-    numberArray(gates.map((gate) => gate.requestsPerSecond)),
-    textArray(gates.map((gate) => String(gate.serializedDispatch))),
-  ];
 }

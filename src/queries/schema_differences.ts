@@ -171,17 +171,23 @@ function indexDifferences(catalog: Catalog, settings: Settings): Difference[] {
   ].filter(({ part }) => !part.startsWith("key ") || tables.has(part.split(" ")[1]!));
 }
 
-/** Bodies of the functions of a script, by name. */
-function bodiesOf(script: string, settings: Settings): Map<string, string> {
+/** The functions of a script as `inspect` gives them, by name: each body, and the settings that go with it. */
+function definitionsOf(script: string, settings: Settings): Map<string, string> {
   const text = render(script, objectNames({ ...settings, schema: null }));
-  return new Map(
-    [...text.matchAll(/FUNCTION (\w+)\([^$]*?AS \$\$([^]*?)\$\$/g)]
-      .map(([, name, body]) => [name!, body!]),
-  );
+  const definitions = new Map<string, string>();
+  for (
+    const [, name, body, options] of text.matchAll(
+      /FUNCTION (\w+)\([^$]*?AS \$\$([^]*?)\$\$([^;]*);/g,
+    )
+  ) {
+    const set = [...options!.matchAll(/SET (\w+) = (\w+)/g)].map(([, key, to]) => `${key}=${to}`);
+    definitions.set(name!, [body, ...set].join(" "));
+  }
+  return definitions;
 }
 
 function functionDifferences({ functions }: Catalog, settings: Settings): Difference[] {
-  const bodies = bodiesOf(scripts.functions, settings);
+  const definitions = definitionsOf(scripts.functions, settings);
   return [
     ...functionsOf(settings).flatMap((name): Difference[] => {
       const actual = functions.get(name);
@@ -189,7 +195,7 @@ function functionDifferences({ functions }: Catalog, settings: Settings): Differ
       // That of the trigger may be Python's, which sends the same, as long as it sends there.
       const same = name === settings.function
         ? actual.includes(`'${settings.channel}'`)
-        : actual === bodies.get(name);
+        : actual === definitions.get(name);
       return same ? [] : [different(`function ${name} as defined`)];
     }),
     ...publicFunctionDifferences(functions, settings),

@@ -376,7 +376,8 @@ DROP TYPE IF EXISTS {legacy_status_type};`,
 -- A function, since each of its statements sees what has been committed by then: in one statement the picked jobs would be
 -- counted as they were before the lock was had. It locks the row of each limited entrypoint, so that one worker at a time
 -- claims from it. An entrypoint that another worker has locked is passed over: nobody waits, and the unlimited ones go on.
--- Python workers take no such lock; against them the unique index of seats decides (23505: claim again).
+-- Python workers take no such lock; against them the unique index of seats decides (23505: claim again), and so it does where
+-- a picked job has been overlooked as its heartbeat is older than one could be.
 CREATE OR REPLACE FUNCTION {claim_function}(
     most int4,
     startable int4,       -- most of them that may be of entrypoints with limits
@@ -385,6 +386,11 @@ CREATE OR REPLACE FUNCTION {claim_function}(
     concurrency int4[],   -- most picked jobs of the fleet; 0: no limit
     rate float8[],        -- most starts a second of the fleet; infinity: no limit
     serialized boolean[], -- jobs without a dedupe key run one after another
+    oldest float8,        -- age in milliseconds up to which heartbeats are looked at: no picked job has an older one
+    owner text[],         -- entrypoint of each range of ready jobs, and so on, as in a claim without limits
+    lowest int4[],
+    highest int4[],
+    after bigint[],
     log_steps boolean     -- write a log row for each claim
 ) RETURNS TABLE (
     id bigint, priority int4, manager_id uuid, created timestamptz, updated timestamptz, heartbeat timestamptz,
@@ -418,6 +424,10 @@ BEGIN
     WITH asked AS (
         SELECT * FROM unnest((SELECT wanted), (SELECT concurrency), (SELECT rate), (SELECT serialized))
             AS asked(entrypoint, concurrency, rate, serialized)
+    ), picked AS (
+        SELECT job.entrypoint, job.slot FROM {queue_table} AS job
+        WHERE job.status = 'picked' AND job.heartbeat >= instant - (SELECT oldest) * interval '1 millisecond'
+            AND job.entrypoint = ANY (ARRAY(SELECT asked.entrypoint FROM asked WHERE asked.concurrency > 0))
     ), gate AS (
         SELECT asked.*,
             asked.concurrency > 0 OR asked.rate < 'infinity' OR asked.serialized AS limited,
@@ -425,14 +435,9 @@ BEGIN
                 greatest(1, asked.rate),
                 bucket.tokens + extract(epoch FROM instant - bucket.refilled) * asked.rate
             ) END AS tokens,
-            CASE WHEN asked.concurrency > 0 THEN asked.concurrency - (
-                SELECT count(*) FROM (
-                    SELECT job.id FROM {queue_table} AS job
-                    WHERE job.status = 'picked' AND job.entrypoint = asked.entrypoint
-                    ORDER BY job.heartbeat
-                    LIMIT asked.concurrency
-                ) AS picked
-            ) END AS seats,
+            CASE WHEN asked.concurrency > 0 THEN
+                asked.concurrency - (SELECT count(*) FROM picked WHERE picked.entrypoint = asked.entrypoint)
+            END AS seats,
             asked.serialized AND EXISTS (
                 SELECT 1 FROM (
                     SELECT job.id FROM {queue_table} AS job
@@ -450,13 +455,11 @@ BEGIN
     ), front AS (
         SELECT array_agg(opened.entrypoint) AS names,
             array_agg(CASE WHEN opened.serialized THEN 0 ELSE opened.room END) AS rooms,
-            array_agg(opened.limited) AS limited,
-            -- All that is ready of each.
-            array_agg(-2147483648) AS lowest, array_agg(2147483647) AS highest, array_agg(0::bigint) AS after
+            array_agg(opened.limited) AS limited
         FROM opened
     ), share AS (
         SELECT share.entrypoint, share.jobs FROM front CROSS JOIN LATERAL unnest(front.names, {share_function}(
-            front.names, most, front.rooms, front.limited, startable, front.names, front.lowest, front.highest, front.after
+            front.names, most, front.rooms, front.limited, startable, owner, lowest, highest, after
         )) AS share(entrypoint, jobs)
     ), reach AS (
         SELECT array_agg(
@@ -470,14 +473,14 @@ BEGIN
         FROM opened LEFT JOIN share ON share.entrypoint = opened.entrypoint
     ), ready AS (
         SELECT job.place, job.id, job.priority, job.entrypoint, job.keyless
-        FROM front CROSS JOIN reach CROSS JOIN LATERAL {ready_function}(
-            'lock', reach.names, reach.rooms, front.names, front.lowest, front.highest, front.after
+        FROM reach CROSS JOIN LATERAL {ready_function}(
+            'lock', reach.names, reach.rooms, owner, lowest, highest, after
         ) AS job
     ), keyed AS (
         -- Only one job without a key may go: those with one that stand behind such jobs.
         SELECT job.place, job.id, job.priority, job.entrypoint, job.keyless
-        FROM front CROSS JOIN reach CROSS JOIN LATERAL {ready_function}(
-            'lock keyed', reach.names, reach.keyed_rooms, front.names, front.lowest, front.highest, front.after
+        FROM reach CROSS JOIN LATERAL {ready_function}(
+            'lock keyed', reach.names, reach.keyed_rooms, owner, lowest, highest, after
         ) AS job
         WHERE reach.any_serialized
     ), part AS (
@@ -542,8 +545,7 @@ BEGIN
         SELECT opened.entrypoint, ARRAY(
             SELECT number FROM generate_series(0, opened.concurrency - 1) AS number
             WHERE NOT EXISTS (
-                SELECT 1 FROM {queue_table} AS job
-                WHERE job.status = 'picked' AND job.entrypoint = opened.entrypoint AND job.slot = number
+                SELECT 1 FROM picked WHERE picked.entrypoint = opened.entrypoint AND picked.slot = number
             )
             ORDER BY number
             LIMIT greatest(0, opened.room)
@@ -1016,6 +1018,16 @@ $$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_indexscan = off;
 -- same reason a join with given ids is either LATERAL or "= ANY (ARRAY[...])" and not "=": where the statistics say that the
 -- table is empty, a planner takes a walk over the whole primary key for as good as a look at one id.
 
+-- Wakes workers: jobs may be ready or seats free, and an UPDATE tells nobody.
+CREATE OR REPLACE FUNCTION {wake_function}() RETURNS void AS $$
+BEGIN
+    PERFORM pg_notify('{channel}', json_build_object(
+        'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
+        'type', 'table_changed_event'
+    )::text);
+END;
+$$ LANGUAGE plpgsql;
+
 -- Ends picked jobs, all with one outcome: deletes them and logs it. Gives the ids it ended. The log has the time of this
 -- statement: in the transaction of a handler, now() is when that began.
 CREATE OR REPLACE FUNCTION {acknowledge_function}(
@@ -1067,8 +1079,7 @@ BEGIN
 END;
 $$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off;
 
--- Keeps picked jobs as failed and logs why. Ends those that somebody wants stopped. Gives the ids of both. Wakes workers:
--- a seat is free, and an UPDATE tells nobody.
+-- Keeps picked jobs as failed and logs why. Ends those that somebody wants stopped. Gives the ids of both. Wakes workers.
 CREATE OR REPLACE FUNCTION {hold_function}(
     ids bigint[],
     tracebacks jsonb[],
@@ -1108,10 +1119,7 @@ BEGIN
     )
     SELECT done.id::bigint FROM done;
     IF FOUND THEN
-        PERFORM pg_notify('{channel}', json_build_object(
-            'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
-            'type', 'table_changed_event'
-        )::text);
+        PERFORM {wake_function}();
     END IF;
 END;
 $$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off;
@@ -1157,10 +1165,7 @@ BEGIN
     )
     SELECT done.id::bigint FROM done;
     IF FOUND THEN
-        PERFORM pg_notify('{channel}', json_build_object(
-            'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
-            'type', 'table_changed_event'
-        )::text);
+        PERFORM {wake_function}();
     END IF;
 END;
 $$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off;
@@ -1173,40 +1178,16 @@ CREATE OR REPLACE FUNCTION {release_unknown_function}(
     moment bigint,       -- no later lease is given up, as it may be one that the sender does not know of yet
     log_steps boolean
 ) RETURNS TABLE (id bigint) AS $$
-#variable_conflict use_column
+DECLARE
+    ids bigint[];
+    leases bigint[];
 BEGIN
-    RETURN QUERY
-    WITH mine AS (
-        SELECT id, cancel_requested FROM {queue_table}
-        WHERE id <> ALL ((SELECT known)::bigint[]) AND status IS NOT DISTINCT FROM 'picked'
-            AND queue_manager_id = (SELECT manager)
-            AND updated <= timestamptz 'epoch' + (SELECT moment) * interval '1 microsecond'
-        -- Not "id": the primary key has that order, and would be walked for it.
-        ORDER BY id + 0
-        FOR UPDATE
-    ), released AS (
-        UPDATE {queue_table} AS job
-        SET status = 'queued', updated = now(), queue_manager_id = NULL, slot = NULL, take_overs = 0
-        FROM mine
-        WHERE job.id = ANY (ARRAY[mine.id]) AND NOT mine.cancel_requested
-        RETURNING job.id, job.status, job.entrypoint, job.priority
-    ), canceled AS (
-        DELETE FROM {queue_table} AS job USING mine
-        WHERE job.id = ANY (ARRAY[mine.id]) AND mine.cancel_requested
-        RETURNING job.id, 'canceled'::{queue_status_type}, job.entrypoint, job.priority
-    ), done AS (
-        SELECT * FROM released UNION ALL SELECT * FROM canceled
-    ), logged AS (
-        INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-        SELECT * FROM done WHERE log_steps OR done.status <> 'queued'
-    )
-    SELECT done.id::bigint FROM done;
-    IF FOUND THEN
-        PERFORM pg_notify('{channel}', json_build_object(
-            'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
-            'type', 'table_changed_event'
-        )::text);
-    END IF;
+    SELECT array_agg(job.id), array_agg((date_part('epoch', job.updated) * 1000000)::bigint) INTO ids, leases
+    FROM {queue_table} AS job
+    WHERE job.id <> ALL ((SELECT known)::bigint[]) AND job.status IS NOT DISTINCT FROM 'picked'
+        AND job.queue_manager_id = (SELECT manager)
+        AND job.updated <= timestamptz 'epoch' + (SELECT moment) * interval '1 microsecond';
+    RETURN QUERY SELECT * FROM {release_function}(ids, manager, leases, log_steps);
 END;
 $$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off;
 
@@ -1258,10 +1239,7 @@ BEGIN
     )
     SELECT done.id::bigint FROM done;
     IF FOUND THEN
-        PERFORM pg_notify('{channel}', json_build_object(
-            'channel', '{channel}', 'operation', 'update', 'sent_at', now(), 'table', '{queue_table_name}',
-            'type', 'table_changed_event'
-        )::text);
+        PERFORM {wake_function}();
     END IF;
 END;
 $$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off;
@@ -1315,7 +1293,8 @@ CREATE OR REPLACE FUNCTION {look_ahead_function}(
     rate float8[],        -- most starts a second of each in the fleet; infinity: no limit
     serialized boolean[], -- whether its jobs without a dedupe key run one after another
     timeout float8[],     -- age in milliseconds at which a heartbeat of each is too old
-    oldest float8,        -- age in milliseconds up to which heartbeats are looked at: there are no older ones
+    oldest float8,        -- age in milliseconds up to which heartbeats are looked at for leases: there are no older ones
+    counted float8,       -- likewise for seats
     owner text[],         -- entrypoint of each range of ready jobs to look at
     lowest int4[],        -- lowest priority of each range
     highest int4[],       -- highest priority of each range
@@ -1347,6 +1326,7 @@ BEGIN
                 SELECT count(*) FROM (
                     SELECT job.id FROM {queue_table} AS job
                     WHERE job.status = 'picked' AND job.entrypoint = asked.entrypoint
+                        AND job.heartbeat >= now() - (SELECT counted) * interval '1 millisecond'
                     ORDER BY job.heartbeat
                     LIMIT asked.concurrency
                 ) AS picked
@@ -2426,7 +2406,8 @@ FROM {dequeue_function}(
     date_part('epoch', created) * 1000000 AS created, date_part('epoch', due) * 1000000 AS due,
     (date_part('epoch', updated) * 1000000)::bigint AS lease
 FROM {claim_function}(
-    $1::int4, $2::int4, $3::uuid, $4::text::text[], $5::text::int4[], $6::text::float8[], $7::text::boolean[], {log_steps}
+    $1::int4, $2::int4, $3::uuid, $4::text::text[], $5::text::int4[], $6::text::float8[], $7::text::boolean[], $8::float8,
+    $9::text::text[], $10::text::int4[], $11::text::int4[], $12::text::bigint[], {log_steps}
 )`,
   take_over: `SELECT id, priority, entrypoint, dedupe, encode(payload, 'base64') AS payload, headers, attempts, slot,
     date_part('epoch', created) * 1000000 AS created, date_part('epoch', due) * 1000000 AS due,
@@ -2437,8 +2418,8 @@ FROM {take_over_function}(
 )`,
   look_ahead: `SELECT ready, blocked, due, token, stale
 FROM {look_ahead_function}(
-    $1::text, $2::text::text[], $3::text::int4[], $4::text::float8[], $5::text::boolean[], $6::text::float8[], $7::float8,
-    $8::text::text[], $9::text::int4[], $10::text::int4[], $11::text::bigint[]
+    $1::text, $2::text::text[], $3::text::int4[], $4::text::float8[], $5::text::boolean[], $6::text::float8[], $7::float8, $8::float8,
+    $9::text::text[], $10::text::int4[], $11::text::int4[], $12::text::bigint[]
 )`,
   heartbeat: `SELECT id, canceled FROM {heartbeat_function}($1::text::bigint[], $2::uuid)`,
   keep_leases: `SELECT id FROM {keep_leases_function}($1::uuid)`,
@@ -2580,7 +2561,7 @@ SELECT 'type', typname, typtype::text
 FROM pg_type AS type JOIN place ON type.typnamespace = place.oid
 WHERE type.typname = '{queue_status_type_name}'
 UNION ALL
-SELECT 'function', proname, replace(prosrc, qualifier, '')
+SELECT 'function', proname, replace(prosrc, qualifier, '') || coalesce(' ' || array_to_string(proconfig, ' '), '')
 FROM pg_proc JOIN place ON pronamespace = place.oid
 WHERE proname IN ('{function_name}', {worker_function_names})
 UNION ALL

@@ -15,14 +15,14 @@ const FUNCTIONS: Readonly<Record<string, number>> = {
   acknowledge: 1,
   acknowledge_failure: 1,
   cancel: 1,
-  claim: 4,
+  claim: 5,
   dequeue: 1,
   due: 2,
   heartbeat: 1,
   hold: 1,
   job_status: 1,
   keep_leases: 1,
-  look_ahead: 1,
+  look_ahead: 2,
   prune_log: 1,
   ready: 1,
   release: 1,
@@ -30,6 +30,7 @@ const FUNCTIONS: Readonly<Record<string, number>> = {
   retry: 1,
   share: 1,
   take_over: 1,
+  wake: 1,
 };
 
 /** Names of the functions of `sql/functions`, without the schema. */

@@ -53,14 +53,17 @@ class Past {
  */
 export class ClaimCursor {
   readonly #entrypoints: readonly string[];
+  readonly #unordered: ReadonlySet<string>;
   #levels = new Map<string, Map<number, number>>();
   /** One for each reach but the last. */
   readonly #pasts: readonly Past[] = REACHES_MS.slice(0, FRONT).map((ms) => new Past(ms));
   /** When to look before the cursor again, on the monotonic clock. */
   #lookAt = 0;
 
-  constructor(entrypoints: readonly string[]) {
+  /** Of those in `unordered` jobs are claimed that stand behind others, so that all have to be looked at each time. */
+  constructor(entrypoints: readonly string[], unordered: readonly string[] = []) {
     this.#entrypoints = entrypoints;
+    this.#unordered = new Set(unordered);
   }
 
   /** Whether it is time to look before the cursor. */
@@ -88,7 +91,7 @@ export class ClaimCursor {
   /** Takes note of what a claim gave. */
   note(jobs: readonly Job[]): void {
     for (const job of jobs) {
-      if (wasDeferred(job)) continue;
+      if (wasDeferred(job) || this.#unordered.has(job.entrypoint)) continue;
       let levels = this.#levels.get(job.entrypoint);
       if (levels === undefined) this.#levels.set(job.entrypoint, levels = new Map());
       if (job.id > (levels.get(job.priority) ?? 0)) levels.set(job.priority, job.id);

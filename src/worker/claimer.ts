@@ -3,7 +3,8 @@ import type { Logger } from "../logger.ts";
 import { sqlState } from "../queries/database_error.ts";
 import type { ClaimedJob } from "../queries/job_row.ts";
 import type { ClaimRange } from "../queries/claim_range.ts";
-import { type Gate, isLimited, type Outlook, type QueueStore } from "../queries/queue.ts";
+import { type Gate, isLimited } from "../queries/gate.ts";
+import type { Outlook, QueueStore } from "../queries/queue.ts";
 import type { Room } from "./attempts.ts";
 import { ClaimCursor, FRONT, REACHES_MS } from "./claim_cursor.ts";
 import { LeaseCursor } from "./lease_cursor.ts";
@@ -66,6 +67,8 @@ export class Claimer {
   #idle = true;
   /** How far back the last look left nothing that was ready; none: `-1`. */
   #seen = -1;
+  /** How far back the last claim looked that cannot tell whether it left any, as a limit may have kept them. */
+  #askAgain = 0;
   /** Claims so far. */
   #count = 0;
   /** A look that takes long, made beside the claims. */
@@ -79,7 +82,8 @@ export class Claimer {
     this.#names = parts.gates.map((gate) => gate.entrypoint);
     this.limited = parts.gates.some(isLimited);
     this.#leased = parts.gates.some((gate) => gate.leaseMs > 0);
-    this.#cursor = new ClaimCursor(this.#names);
+    const serialized = parts.gates.filter((gate) => gate.serializedDispatch);
+    this.#cursor = new ClaimCursor(this.#names, serialized.map((gate) => gate.entrypoint));
     this.#leases = new LeaseCursor(parts.gates, parts.thorough ?? false, {
       look: () => parts.queue.lookAhead(parts.gates, null, []),
       found: () => {
@@ -125,10 +129,11 @@ export class Claimer {
   async lookAhead(event: string | null): Promise<Outlook> {
     this.#idle = true;
     const { queue, gates } = this.#parts;
-    const reach = this.#nextClaimSeesAll ? FRONT : 0;
+    const reach = this.#nextClaimSeesAll ? FRONT : this.#askAgain;
+    this.#askAgain = 0;
     const ranges = this.#cursor.since(reach);
     const outlook = await this.#leases.lookAhead((age) =>
-      queue.lookAhead(gates, event, ranges, age)
+      queue.lookAhead(gates, event, ranges, age, this.#leases.countedMs)
     );
     this.#takeOverAt = Math.min(this.#takeOverAt, performance.now() + outlook.staleMs);
     if (!outlook.ready) this.#seen = Math.max(this.#seen, reach);
@@ -140,7 +145,6 @@ export class Claimer {
    * by a look under way.
    */
   get sparedMs(): number {
-    if (this.limited) return Infinity;
     const spared = this.#looks.filter((look, reach) =>
       reach > this.#seen && this.#mayReach(reach) &&
       !(look.slow && look.dueMs === 0 && this.#beside)
@@ -186,13 +190,13 @@ export class Claimer {
   get #furthest(): number {
     if (this.#parts.thorough) return FRONT;
     return this.#looks.findLastIndex((look, reach) =>
-      reach === 0 || this.#mayReach(reach) && look.dueMs === 0 && !look.slow
+      reach === 0 || this.#mayReach(reach) && look.dueMs === 0 && (this.limited || !look.slow)
     );
   }
 
   /** Whether a job that is ready, wherever it stands, may be claimed as soon as it is seen. */
   get #nextClaimSeesAll(): boolean {
-    if (this.limited || this.#parts.thorough) return true;
+    if (this.#parts.thorough) return true;
     return this.#furthest === FRONT && this.#fronts.cheap;
   }
 
@@ -208,14 +212,19 @@ export class Claimer {
   }
 
   async #lookBack(limit: number, reach: number): Promise<ClaimedJob[]> {
-    this.#seen = -1;
     const look = () => this.#send(limit, this.#cursor.since(reach));
-    const jobs = await (reach === 0 ? look() : this.#looks[reach]!.spend(look));
+    const jobs = await this.#lookTo(reach, look);
     const all = jobs.length < limit;
     if (reach === 0) this.#cursor.note(jobs);
     else this.#cursor.noteLook(jobs, all);
     if (all) this.#seen = Math.max(this.#seen, reach);
     return jobs;
+  }
+
+  /** Looks as far back as a reach. */
+  #lookTo<Result>(reach: number, look: () => Promise<Result>): Promise<Result> {
+    this.#seen = -1;
+    return reach === 0 ? look() : this.#looks[reach]!.spend(look);
   }
 
   /** Begins the furthest look that is due and takes long. Claims go on meanwhile. */
@@ -256,12 +265,22 @@ export class Claimer {
 
   async #claimLimited(limit: number, startable: number): Promise<ClaimedJob[]> {
     const { queue, gates, queueManagerId } = this.#parts;
+    const reach = this.#furthest;
+    this.#askAgain = reach;
     try {
-      return await queue.claimLimited(limit, startable, gates, queueManagerId);
+      const jobs = await this.#lookTo(reach, () => {
+        const ranges = this.#cursor.since(reach);
+        const { countedMs } = this.#leases;
+        return queue.claimLimited(limit, startable, gates, queueManagerId, ranges, countedMs);
+      });
+      if (reach === 0) this.#cursor.note(jobs);
+      else this.#cursor.noteLook(jobs, false);
+      return jobs;
     } catch (error) {
       // A client that takes no lock, such as a Python worker, got a seat first. The look ahead says what now.
-      if (["23505", "40P01"].includes(sqlState(error) ?? "")) return [];
-      throw error;
+      if (!["23505", "40P01"].includes(sqlState(error) ?? "")) throw error;
+      this.#leases.forget();
+      return [];
     }
   }
 }

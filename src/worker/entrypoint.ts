@@ -1,6 +1,6 @@
 import type { Driver } from "../driver.ts";
 import { type Duration, toMs } from "../duration.ts";
-import type { Gate } from "../queries/queue.ts";
+import type { Gate } from "../queries/gate.ts";
 import { type OnFailure, resolveRetry, type RetryOptions, type RetryPolicy } from "../retry.ts";
 import { integerAtLeast, knownOptions, nonEmptyText, oneOf, shown } from "../validate.ts";
 import type { Handler } from "./run_job.ts";

@@ -1,5 +1,5 @@
 import type { FleetMark } from "../event.ts";
-import type { Gate } from "../queries/queue.ts";
+import type { Gate } from "../queries/gate.ts";
 
 /** The longest spread of a wake-up: of more workers, or slower ones, several look at once. */
 const MAX_SPREAD_MS = 500;

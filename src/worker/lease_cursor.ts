@@ -1,4 +1,5 @@
-import { ANY_AGE_MS, type Gate, type Outlook } from "../queries/queue.ts";
+import type { Gate } from "../queries/gate.ts";
+import { ANY_AGE_MS, type Outlook } from "../queries/queue.ts";
 import { Ration } from "./ration.ts";
 
 /** Leases last for seconds, so there is time. */
@@ -6,6 +7,9 @@ const PARTS = 100;
 
 /** A claim takes no longer than this, most often: its heartbeat is that much older than its commit. */
 const LATE_MS = 250;
+
+/** Likewise for the count of seats, where a miss costs more than time: as long as a statement takes on a server in distress. */
+const LATE_SEAT_MS = 5_000;
 
 /** How to look at all leases while the others are dealt with. */
 export interface Beside {
@@ -24,6 +28,8 @@ export interface Beside {
  */
 export class LeaseCursor {
   readonly #longestMs: number;
+  /** Whether every job that counts has a lease, so that the oldest heartbeats are those of leases. */
+  readonly #allLeased: boolean;
   readonly #thorough: boolean;
   readonly #beside: Beside;
   readonly #looks = new Ration(PARTS);
@@ -35,6 +41,7 @@ export class LeaseCursor {
 
   constructor(gates: readonly Gate[], thorough: boolean, beside: Beside) {
     this.#longestMs = Math.max(0, ...gates.map((gate) => gate.leaseMs));
+    this.#allLeased = gates.every((gate) => gate.leaseMs > 0 || gate.concurrencyLimit === 0);
     this.#thorough = thorough;
     this.#beside = beside;
   }
@@ -59,6 +66,21 @@ export class LeaseCursor {
     // Those that had run out have new heartbeats now, or none. The others are younger than the longest lease.
     if (taken.all && this.#dealtAt === from) this.#dealtAt = sentAt - this.#longestMs;
     return taken;
+  }
+
+  /**
+   * Age in milliseconds up to which to look for picked jobs that have a seat. Whoever overlooks one all the same, as it was
+   * committed very late, is refused its seat: see {@linkcode LeaseCursor.forget}.
+   */
+  get countedMs(): number {
+    if (this.#thorough || !this.#allLeased) return ANY_AGE_MS;
+    return ageMs(Math.max(this.#oldestAt, this.#dealtAt), LATE_SEAT_MS);
+  }
+
+  /** Has the next look and the next take-over read from the oldest: there may be an older one than is known. */
+  forget(): void {
+    this.#oldestAt = -Infinity;
+    this.#dealtAt = -Infinity;
   }
 
   /** Whether to read from the oldest now. */
@@ -91,6 +113,6 @@ export class LeaseCursor {
   }
 }
 
-function ageMs(at: number): number {
-  return Math.min(ANY_AGE_MS, performance.now() - at + LATE_MS);
+function ageMs(at: number, lateMs: number = LATE_MS): number {
+  return Math.min(ANY_AGE_MS, performance.now() - at + lateMs);
 }

@@ -3,7 +3,7 @@ import type { Transactions } from "../driver.ts";
 import { ShutdownError } from "../errors.ts";
 import type { JobId } from "../job.ts";
 import type { Logger } from "../logger.ts";
-import type { Gate, QueueStore } from "../queries/queue.ts";
+import type { QueueStore } from "../queries/queue.ts";
 import type { Acknowledger } from "./acknowledger.ts";
 import { Attempts, type Room } from "./attempts.ts";
 import { Claimer } from "./claimer.ts";
@@ -40,7 +40,6 @@ export interface QueueManagerParts {
  */
 export class QueueManager {
   readonly #parts: QueueManagerParts;
-  readonly #gates: readonly Gate[];
   readonly #claimer: Claimer;
   readonly #attempts: Attempts;
   readonly #heartbeat: Heartbeat;
@@ -60,12 +59,12 @@ export class QueueManager {
   constructor(parts: QueueManagerParts) {
     const { options, queue, queueManagerId, logger } = parts;
     this.#parts = parts;
-    this.#gates = gatesOf(parts.entrypoints, options.heartbeatTimeoutMs);
+    const gates = gatesOf(parts.entrypoints, options.heartbeatTimeoutMs);
     const thorough = options.mode === "drain";
     const deliver = (claim: Claim) => this.#start(claim);
-    this.#claimer = new Claimer({ ...parts, gates: this.#gates, deliver, thorough });
+    this.#claimer = new Claimer({ ...parts, gates, deliver, thorough });
     this.#attempts = new Attempts({ ...options, ...parts });
-    const leases = this.#gates.map((gate) => gate.leaseMs).filter((ms) => ms > 0);
+    const leases = gates.map((gate) => gate.leaseMs).filter((ms) => ms > 0);
     this.#longestLeaseMs = Math.max(0, ...leases);
     this.#heartbeat = new Heartbeat({
       timeoutMs: leases.length > 0 ? Math.min(...leases) : 0,

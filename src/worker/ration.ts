@@ -7,7 +7,7 @@ const LONGEST_MS = 600_000;
 /** One that takes no longer than most statements do is not worth sparing. */
 const CHEAP_MS = 5;
 
-/** For the next nobody waits where two have taken longer. One alone does so wherever a machine is busy for a moment. */
+/** For one that takes longer nobody waits. */
 const SLOW_MS = 50;
 
 /**
@@ -17,9 +17,10 @@ const SLOW_MS = 50;
 export class Ration {
   readonly #parts: number;
   readonly #cheapMs: number;
+  /** What the last one took. */
+  #lastMs = 0;
+  /** What one takes: the shorter of the last two, as one alone takes long wherever a machine is busy for a moment. */
   #tookMs = 0;
-  /** What the one before the last took. */
-  #earlierMs = 0;
   /** When the next may be made, on the monotonic clock. */
   #at = 0;
 
@@ -29,14 +30,14 @@ export class Ration {
     this.#cheapMs = cheapMs;
   }
 
-  /** Whether the last one took a moment only. */
+  /** Whether one takes a moment only. */
   get cheap(): boolean {
     return this.#tookMs <= this.#cheapMs;
   }
 
-  /** Whether the last two took so long that nothing should wait for the next. */
+  /** Whether one takes so long that nothing should wait for the next. */
   get slow(): boolean {
-    return Math.min(this.#tookMs, this.#earlierMs) > SLOW_MS;
+    return this.#tookMs > SLOW_MS;
   }
 
   /** Milliseconds until the next may be made; `Infinity` while one is under way. */
@@ -59,8 +60,8 @@ export class Ration {
     } finally {
       const now = performance.now();
       // Also of one that failed: if it cannot be made in time, those that are spared go on.
-      this.#earlierMs = this.#tookMs;
-      this.#tookMs = now - begunAt;
+      this.#tookMs = Math.min(this.#lastMs, now - begunAt);
+      this.#lastMs = now - begunAt;
       this.#at = this.cheap ? now : now + Math.min(LONGEST_MS, this.#tookMs * this.#parts);
     }
   }

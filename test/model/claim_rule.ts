@@ -1,5 +1,6 @@
 /** Which jobs may start: the rule of a claim (G4, G5, G6, G8 and `serializedDispatch`), and what a worker waits for. */
-import type { Gate, Outlook } from "../../src/queries/queue.ts";
+import type { Gate } from "../../src/queries/gate.ts";
+import type { Outlook } from "../../src/queries/queue.ts";
 
 /** A job that has not ended. */
 export interface ModelJob {

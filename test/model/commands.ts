@@ -1,7 +1,7 @@
 /** What may happen to a queue, as data: fast-check makes sequences of it, and makes one that fails shorter. */
 import * as fc from "fast-check";
 import type { OnConflict } from "../../src/new_job.ts";
-import type { Gate } from "../../src/queries/queue.ts";
+import type { Gate } from "../../src/queries/gate.ts";
 import type { Status } from "./real_queue.ts";
 
 /** Names of the entrypoints. The first has no limits. */

@@ -1,5 +1,5 @@
 /** Compares what the queue and the model gave and what they left. */
-import type { Gate } from "../../src/queries/queue.ts";
+import type { Gate } from "../../src/queries/gate.ts";
 import { breaches, type Start } from "./invariants.ts";
 import type { ModelLogRow } from "./log_model.ts";
 import { QueueModel } from "./queue_model.ts";

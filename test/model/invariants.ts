@@ -1,5 +1,5 @@
 /** What must hold in the tables after every step, whatever the model says: a model can be wrong too. */
-import type { Gate } from "../../src/queries/queue.ts";
+import type { Gate } from "../../src/queries/gate.ts";
 import type { StateRow } from "./real_queue.ts";
 import { COLUMN } from "./rows.ts";
 

@@ -1,5 +1,5 @@
 /** The queue as DESIGN.md and CONTRACT.md describe it, in memory: what each call should give and leave behind. */
-import type { Gate } from "../../src/queries/queue.ts";
+import type { Gate } from "../../src/queries/gate.ts";
 import { byOrder, isCounted, type ModelJob, startable, TokenBuckets } from "./claim_rule.ts";
 import { LogModel } from "./log_model.ts";
 

@@ -5,15 +5,10 @@ import postgres, { type Sql } from "postgres";
 import { type Driver, fromPostgresJs, type NewJob, Queries, resolveSettings } from "../../mod.ts";
 import type { OnConflict } from "../../src/new_job.ts";
 import type { ClaimedJob } from "../../src/queries/job_row.ts";
+import { type Gate, isLimited } from "../../src/queries/gate.ts";
 import { LogStore } from "../../src/queries/log.ts";
 import type { Claimed } from "../../src/queries/outcomes.ts";
-import {
-  type Gate,
-  isLimited,
-  type Lease,
-  type Outlook,
-  QueueStore,
-} from "../../src/queries/queue.ts";
+import { type Lease, type Outlook, QueueStore } from "../../src/queries/queue.ts";
 import { Statements } from "../../src/sql/render.ts";
 import type { Traceback } from "../../src/traceback.ts";
 

@@ -1,6 +1,6 @@
 /** Does each command to the queue and to the model. */
 import { randomUUID } from "node:crypto";
-import type { Gate } from "../../src/queries/queue.ts";
+import type { Gate } from "../../src/queries/gate.ts";
 import { faultsOf } from "./claim_rule.ts";
 import { type Choice, ENTRYPOINTS, type InputCommand, type QueueCommand } from "./commands.ts";
 import { type Comparison, NOBODY } from "./comparison.ts";

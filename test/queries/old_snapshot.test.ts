@@ -81,19 +81,28 @@ const behind = (): string =>
 
 const DEQUEUE = "int4, text, uuid, text, text, text, text";
 const dequeue = (ranges: string): string => `10, '{work}', '${randomUUID()}', ${ranges}`;
-const LOOK_AHEAD = "text, text, text, text, text, text, float8, text, text, text, text";
-const lookAhead = (ageMs: number, ranges: string): string =>
-  `null, '{work}', '{0}', '{Infinity}', '{f}', '{60000}', ${ageMs}, ${ranges}`;
+const LOOK_AHEAD = "text, text, text, text, text, text, float8, float8, text, text, text, text";
+const lookAhead = (leasesMs: number, seatsMs: number, ranges: string): string =>
+  `null, '{work}', '{5}', '{Infinity}', '{f}', '{60000}', ${leasesMs}, ${seatsMs}, ${ranges}`;
+const CLAIM_LIMITED = "int4, int4, uuid, text, text, text, text, float8, text, text, text, text";
+const claimLimited = (ageMs: number, ranges: string): string =>
+  `10, 10, '${randomUUID()}', '{work}', '{5}', '{Infinity}', '{f}', ${ageMs}, ${ranges}`;
 const TAKE_OVER = "int4, uuid, text, text, text, text, text, float8";
 const takeOver = (ageMs: number): string =>
   `10, '${randomUUID()}', '{}', '{work}', '{1000}', '{f}', '{5}', ${ageMs}`;
 
+const YOUNG_MS = 10_000;
+
 test("from the front each of them walks over all that have ended", async () => {
+  const [whole, ranges] = [WHOLE, behind()];
   for (
     const { pages } of [
-      await measure("dequeue", DEQUEUE, dequeue(WHOLE)),
-      await measure("look_ahead", LOOK_AHEAD, lookAhead(ANY_AGE_MS, behind())),
-      await measure("look_ahead", LOOK_AHEAD, lookAhead(10_000, WHOLE)),
+      await measure("dequeue", DEQUEUE, dequeue(whole)),
+      await measure("claim_limited", CLAIM_LIMITED, claimLimited(YOUNG_MS, whole)),
+      await measure("claim_limited", CLAIM_LIMITED, claimLimited(ANY_AGE_MS, ranges)),
+      await measure("look_ahead", LOOK_AHEAD, lookAhead(ANY_AGE_MS, YOUNG_MS, ranges)),
+      await measure("look_ahead", LOOK_AHEAD, lookAhead(YOUNG_MS, ANY_AGE_MS, ranges)),
+      await measure("look_ahead", LOOK_AHEAD, lookAhead(YOUNG_MS, YOUNG_MS, whole)),
       await measure("take_over", TAKE_OVER, takeOver(ANY_AGE_MS)),
     ]
   ) {
@@ -102,11 +111,14 @@ test("from the front each of them walks over all that have ended", async () => {
 });
 
 test("behind them they read few pages, and find the same", async () => {
-  const claim = await measure("dequeue", DEQUEUE, dequeue(behind()));
-  const look = await measure("look_ahead", LOOK_AHEAD, lookAhead(10_000, behind()));
-  const taken = await measure("take_over", TAKE_OVER, takeOver(10_000));
+  const all = [
+    await measure("dequeue", DEQUEUE, dequeue(behind())),
+    await measure("claim_limited", CLAIM_LIMITED, claimLimited(YOUNG_MS, behind())),
+    await measure("look_ahead", LOOK_AHEAD, lookAhead(YOUNG_MS, YOUNG_MS, behind())),
+    await measure("take_over", TAKE_OVER, takeOver(YOUNG_MS)),
+  ];
 
-  expect([claim.rows, look.rows, taken.rows]).toEqual([1, 1, 1]);
-  for (const { pages } of [claim, look, taken]) expect(pages).toBeLessThan(FEW_PAGES);
+  expect(all.map(({ rows }) => rows)).toEqual([1, 1, 1, 1]);
+  for (const { pages } of all) expect(pages).toBeLessThan(FEW_PAGES);
   expect(lastId).toBeGreaterThan(lastEnded);
 });

@@ -61,7 +61,17 @@ export function hotStatements(queue: HotQueue): HotStatement[] {
     ...limits.map(([what, concurrency, rate, serialized]): HotStatement => [
       `with ${what}`,
       "claim_limited",
-      [limit, limit, randomUUID(), names, each(concurrency), each(rate), each(serialized)],
+      [
+        limit,
+        limit,
+        randomUUID(),
+        names,
+        each(concurrency),
+        each(rate),
+        each(serialized),
+        oldestMs,
+        ...ranges,
+      ],
     ]),
     [
       "of stale leases",
@@ -71,7 +81,17 @@ export function hotStatements(queue: HotQueue): HotStatement[] {
     [
       "of a worker without limits",
       "look_ahead",
-      [null, names, each(0), each("Infinity"), each("f"), each(30_000), oldestMs, ...ranges],
+      [
+        null,
+        names,
+        each(0),
+        each("Infinity"),
+        each("f"),
+        each(30_000),
+        oldestMs,
+        oldestMs,
+        ...ranges,
+      ],
     ],
     ["of jobs by their ids", "heartbeat", [ids, manager]],
     ["of all jobs of a worker", "keep_leases", [manager]],

@@ -1,6 +1,7 @@
 /** From which heartbeat on a worker looks for leases that run out, while looks at all of them take long. */
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { ANY_AGE_MS, type Gate, type Outlook } from "../../src/queries/queue.ts";
+import type { Gate } from "../../src/queries/gate.ts";
+import { ANY_AGE_MS, type Outlook } from "../../src/queries/queue.ts";
 import { LeaseCursor } from "../../src/worker/lease_cursor.ts";
 import { deferred, until } from "../support/queue.ts";
 
@@ -52,8 +53,9 @@ test("looks that take no time see all of them, each time", async () => {
   }
 });
 
-test("after one that took long they begin at the oldest that there was", async () => {
+test("after some that took long they begin at the oldest that there was", async () => {
   const cursor = aCursor();
+  await look(cursor, 100);
   await look(cursor, 100, LEASE_MS - 400); // the oldest is 400 ms old
 
   now += 1_000;
@@ -67,6 +69,7 @@ test("after one that took long they begin at the oldest that there was", async (
 test("a hundred times as long after it another one looks at all, and finds what was committed late", async () => {
   const cursor = aCursor();
   await look(cursor, 40);
+  await look(cursor, 40);
   now += 100 * 40 - 1;
   expect(await look(cursor, 1)).toBeLessThan(ANY_AGE_MS);
 
@@ -74,12 +77,12 @@ test("a hundred times as long after it another one looks at all, and finds what 
   expect(await look(cursor, 3)).toBe(LEASE_MS - 2_000 + 40 + 250);
 });
 
-/** Two looks in a row. The next is due. */
+/** Two looks in a row, and a pause. The next is due. */
 async function lookTwice(cursor: LeaseCursor, tookMs: number): Promise<void> {
   for (let n = 0; n < 2; n++) {
     expect(await look(cursor, tookMs)).toBe(ANY_AGE_MS);
-    now += 100 * tookMs;
   }
+  now += 100 * tookMs;
 }
 
 test("nobody waits for one where two have taken very long, and the next ones begin at what it found", async () => {
@@ -133,6 +136,7 @@ test("one that fails is made again", async () => {
 
 test("a take-over begins behind those that were dealt with, unless it could not deal with all", async () => {
   const cursor = aCursor();
+  await takeOver(cursor, 100);
   await takeOver(cursor, 100);
   now += 500;
   expect(await takeOver(cursor, 3, false)).toBe(LEASE_MS + 600 + 250);

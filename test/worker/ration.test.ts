@@ -23,8 +23,10 @@ test("a look that takes no time may follow another", async () => {
   expect(ration.dueMs).toBe(0);
 });
 
-test("the next is due so many times as long after one as that took, and ten minutes at most", async () => {
+test("the next is due so many times as long after two as they took, and ten minutes at most", async () => {
   const ration = new Ration(20);
+  await ration.spend(look(12));
+  expect(ration.dueMs).toBe(0);
   await ration.spend(look(10));
   expect(ration.dueMs).toBe(200);
   now += 150;
@@ -32,6 +34,7 @@ test("the next is due so many times as long after one as that took, and ten minu
   now += 100;
   expect(ration.dueMs).toBe(0);
 
+  await ration.spend(look(600_000));
   await ration.spend(look(600_000));
 
   expect(ration.dueMs).toBe(600_000);
@@ -45,17 +48,29 @@ test("one that fails has taken its time, too", async () => {
   };
 
   await expect(ration.spend(failing)).rejects.toThrow("no answer");
+  await expect(ration.spend(failing)).rejects.toThrow("no answer");
 
   expect(ration.dueMs).toBe(2_000);
 });
 
-test("nobody is to wait for the next when two in a row took long", async () => {
+test("one alone that takes long is nothing to heed, as the machine may have been busy", async () => {
   const ration = new Ration(20);
-  const slow: boolean[] = [];
+  const seen: [cheap: boolean, slow: boolean][] = [];
   for (const ms of [60, 1, 60, 60, 60, 1]) {
     await ration.spend(look(ms));
-    slow.push(ration.slow);
+    seen.push([ration.cheap, ration.slow]);
   }
 
-  expect(slow).toEqual([false, false, false, true, true, false]);
+  const [cheap, slow] = [[true, false], [false, true]];
+  expect(seen).toEqual([cheap, cheap, cheap, slow, slow, cheap]);
+});
+
+test("one that is forgotten may be made at once", async () => {
+  const ration = new Ration(20);
+  await ration.spend(look(100));
+  await ration.spend(look(100));
+
+  ration.forget();
+
+  expect([ration.dueMs, ration.slow]).toEqual([0, false]);
 });

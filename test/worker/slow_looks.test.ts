@@ -49,8 +49,8 @@ async function aWorker(): Promise<Claimer> {
   await queue.queries.enqueue("work", Array(20).fill(null));
   expect(await claim(worker, 10)).toHaveLength(10);
   expect(await claim(worker, 10)).toHaveLength(10);
-  for (const pauseMs of [PAUSE_MS, 21 * SLOW_MS, PAUSE_MS]) {
-    ahead += pauseMs;
+  for (let n = 0; n < 3; n++) {
+    ahead += PAUSE_MS;
     expect(await claim(worker, 10)).toEqual([]);
   }
   expect(fronts).toBe(2);
@@ -168,7 +168,7 @@ describe("and no claim waits for them", () => {
     await queue.queries.enqueue("work", Array(20).fill(null));
     const [first] = await claim(worker, 10);
     await claim(worker, 20);
-    ahead += 21 * SLOW_MS;
+    ahead += PAUSE_MS;
     expect(await claim(worker, 10)).toEqual([]);
     await store.release([first!], first!.queueManagerId!);
     ahead += 21 * SLOW_MS;
@@ -203,6 +203,7 @@ describe("and no claim waits for them", () => {
 
     await expect(worker.claim({ limit: 5, startable: 5 })).rejects.toThrow("connection lost");
     hold = false;
+    ahead += 21 * SLOW_MS;
     const { jobs } = await worker.claim({ limit: 5, startable: 5 });
     expect(jobs.map(({ id }) => id)).toEqual([late]);
   });
