@@ -64,6 +64,7 @@ const hot = () =>
     entrypoints: ["work", "other"],
     after: 0,
     oldestMs: 1e12,
+    dueMs: 1e12,
     picked: picked.slice(0, LIMIT),
     manager: me,
     lease,
@@ -74,6 +75,7 @@ const names = hotStatements({
   entrypoints: ["work"],
   after: 0,
   oldestMs: 1e12,
+  dueMs: 1e12,
   picked: [],
   manager: me,
   lease: "0",
@@ -190,7 +192,7 @@ test.each(["dequeue", "take_over"] as const)(
     await sql`set work_mem = '64kB'`;
     try {
       const parameters = name === "dequeue"
-        ? [HEAVY, "{heavy}", randomUUID(), "{heavy}", "{-9}", "{9}", "{0}"]
+        ? [HEAVY, "{heavy}", randomUUID(), "{heavy}", "{-9}", "{9}", "{0}", 1e12]
         : [HEAVY, randomUUID(), "{}", "{heavy}", "{0}", "{f}", "{5}", 1e12];
       const { rows, spilled } = await explainer.measure(name, parameters);
 
@@ -206,7 +208,7 @@ test("a claim looks for the free seats of an entrypoint once, not for each job",
   if (!explainer.seesFunctions) return;
   const gate = ["{work}", "{1000}", "{Infinity}", "{f}"];
   const whole = ["{work}", "{-9}", "{9}", "{0}"];
-  const parameters = [50, 50, randomUUID(), ...gate, 1e12, ...whole];
+  const parameters = [50, 50, randomUUID(), ...gate, 1e12, ...whole, 1e12];
 
   const { rows, nodes } = await explainer.measure("claim_limited", parameters);
 

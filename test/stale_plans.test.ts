@@ -54,6 +54,7 @@ async function claimSome(after: number, oldestMs: number): Promise<HotStatement[
     entrypoints: ["work", "other"],
     after,
     oldestMs,
+    dueMs: 1e12,
     picked: picked.map((row) => row["id"] as number),
     manager,
     lease: picked[0]!["lease"] as string,

@@ -19,6 +19,7 @@ CREATE OR REPLACE FUNCTION {claim_function}(
     lowest int4[],
     highest int4[],
     after bigint[],
+    due_since float8,     -- age in milliseconds up to which due times are looked at, but for serialized ones
     log_steps boolean     -- write a log row for each claim
 ) RETURNS TABLE (
     id bigint, priority int4, manager_id uuid, created timestamptz, updated timestamptz, heartbeat timestamptz,
@@ -128,7 +129,9 @@ BEGIN
                     array_agg(part.keyless ORDER BY part.entrypoint, part.keyless) AS keyless
                 FROM part
             ) AS wanted
-            CROSS JOIN LATERAL {due_function}(wanted.names, wanted.keyless, instant) AS due
+            CROSS JOIN LATERAL {due_function}(
+                wanted.names, wanted.keyless, instant, instant - due_since * interval '1 millisecond'
+            ) AS due
             GROUP BY due.part
         ) AS place ON place.part = asked.number
     ), due AS (

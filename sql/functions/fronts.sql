@@ -127,7 +127,8 @@ $$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off;
 CREATE OR REPLACE FUNCTION {due_function}(
     wanted text[],
     keyless boolean[],     -- what is wanted of each: true: jobs without a dedupe key; false: those with one; null: both
-    instant timestamptz
+    instant timestamptz,
+    oldest timestamptz     -- of those of which both are wanted, none became due before
 ) RETURNS TABLE (part int4, place tid) AS $$
 #variable_conflict use_column
 DECLARE
@@ -139,11 +140,12 @@ DECLARE
     total int4;
 BEGIN
     SELECT array_agg(asked.part::int4), array_agg(job.ctid) INTO parts, places
-    FROM unnest((SELECT wanted)) WITH ORDINALITY AS asked(entrypoint, part)
+    FROM unnest((SELECT wanted), (SELECT keyless)) WITH ORDINALITY AS asked(entrypoint, keyless, part)
     CROSS JOIN LATERAL (
         SELECT ctid FROM {queue_table}
         WHERE entrypoint COLLATE "C" = asked.entrypoint AND status = 'queued' AND execute_after > created
             AND execute_after <= (SELECT instant)
+            AND execute_after >= CASE WHEN asked.keyless IS NULL THEN (SELECT oldest) ELSE '-infinity' END
         ORDER BY execute_after
         LIMIT 1000
     ) AS job;

@@ -1,7 +1,7 @@
 -- What a worker without work waits for.
 
--- Says whether a job may start now, and in how many milliseconds the next deferred job is due, the next token of a rate
--- comes and the next lease runs out (null: there is none); and whether a job waits for a seat, so that the end of another is
+-- Says whether a job may start now, and in how many milliseconds the next deferred job is due, the first of all was or will
+-- be, the next token of a rate comes and the next lease runs out (null: there is none); and whether a job waits for a seat, so that the end of another is
 -- worth waking for.
 CREATE OR REPLACE FUNCTION {look_ahead_function}(
     event text,           -- to send to every listener, or null
@@ -12,11 +12,12 @@ CREATE OR REPLACE FUNCTION {look_ahead_function}(
     timeout float8[],     -- age in milliseconds at which a heartbeat of each is too old
     oldest float8,        -- age in milliseconds up to which heartbeats are looked at for leases: there are no older ones
     counted float8,       -- likewise for seats
+    due_since float8,     -- likewise for due times, but for serialized entrypoints
     owner text[],         -- entrypoint of each range of ready jobs to look at
     lowest int4[],        -- lowest priority of each range
     highest int4[],       -- highest priority of each range
     after bigint[]        -- id after which each range begins
-) RETURNS TABLE (ready boolean, blocked boolean, due float8, token float8, stale float8) AS $$
+) RETURNS TABLE (ready boolean, blocked boolean, due float8, first_due float8, token float8, stale float8) AS $$
 #variable_conflict use_column
 BEGIN
     IF event IS NOT NULL THEN
@@ -89,6 +90,8 @@ BEGIN
                 SELECT extract(epoch FROM job.execute_after - clock_timestamp()) * 1000 FROM {queue_table} AS job
                 WHERE job.entrypoint COLLATE "C" = gate.entrypoint AND job.status = 'queued'
                     AND job.execute_after > job.created
+                    AND job.execute_after >= CASE WHEN gate.serialized THEN '-infinity'
+                        ELSE now() - (SELECT due_since) * interval '1 millisecond' END
                 ORDER BY job.execute_after
                 LIMIT 1
             ) END AS due,
@@ -131,6 +134,7 @@ BEGIN
         coalesce(bool_or(work AND NOT taken AND coalesce(token <= 0, true)), false) AS ready,
         coalesce(bool_or(work AND taken OR keyless_waits), false) AS blocked,
         min(due) FILTER (WHERE due > 0)::float8 AS due,
+        min(due) FILTER (WHERE NOT serialized)::float8 AS first_due,
         min(token) FILTER (WHERE work AND NOT taken AND token > 0)::float8 AS token,
         min(stale)::float8 AS stale
     FROM waiting;

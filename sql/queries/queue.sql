@@ -142,12 +142,13 @@ LEFT JOIN stored AS raised ON raised.dedupe_key = input.dedupe_key;
 --   $5 text   lowest priority of each range, int4[]
 --   $6 text   highest priority of each range, int4[]
 --   $7 text   id after which each range begins, bigint[]
+--   $8 float8   age in milliseconds up to which due times are looked at: no deferred job is due for longer
 SELECT id, priority, entrypoint, dedupe, encode(payload, 'base64') AS payload, headers, attempts, slot,
     date_part('epoch', created) * 1000000 AS created, date_part('epoch', due) * 1000000 AS due,
     (SELECT (date_part('epoch', now()) * 1000000)::bigint) AS lease
 FROM {dequeue_function}(
     $1::int4, $2::text::text[], $3::uuid, $4::text::text[], $5::text::int4[], $6::text::int4[], $7::text::bigint[],
-    {log_steps}
+    $8::float8, {log_steps}
 );
 
 -- name: claim_limited
@@ -165,12 +166,13 @@ FROM {dequeue_function}(
 --   $10 text   lowest priority of each range, int4[]
 --   $11 text   highest priority of each range, int4[]
 --   $12 text   id after which each range begins, bigint[]
+--   $13 float8   age in milliseconds up to which due times are looked at, as in dequeue
 SELECT id, priority, entrypoint, dedupe, encode(payload, 'base64') AS payload, headers, attempts, slot,
     date_part('epoch', created) * 1000000 AS created, date_part('epoch', due) * 1000000 AS due,
     (date_part('epoch', updated) * 1000000)::bigint AS lease
 FROM {claim_function}(
     $1::int4, $2::int4, $3::uuid, $4::text::text[], $5::text::int4[], $6::text::float8[], $7::text::boolean[], $8::float8,
-    $9::text::text[], $10::text::int4[], $11::text::int4[], $12::text::bigint[], {log_steps}
+    $9::text::text[], $10::text::int4[], $11::text::int4[], $12::text::bigint[], $13::float8, {log_steps}
 );
 
 -- name: take_over
@@ -202,14 +204,15 @@ FROM {take_over_function}(
 --   $6 text   age in milliseconds at which a heartbeat of each is too old, float8[]
 --   $7 float8   age in milliseconds up to which heartbeats are looked at for leases, as in take_over: there are no older ones
 --   $8 float8   likewise for seats, as in claim_limited
---   $9 text   entrypoint of each range of ready jobs to look at, text[]; as in dequeue
---   $10 text   lowest priority of each range, int4[]
---   $11 text   highest priority of each range, int4[]
---   $12 text   id after which each range begins, bigint[]
-SELECT ready, blocked, due, token, stale
+--   $9 float8   age in milliseconds up to which due times are looked at, as in dequeue
+--   $10 text   entrypoint of each range of ready jobs to look at, text[]; as in dequeue
+--   $11 text   lowest priority of each range, int4[]
+--   $12 text   highest priority of each range, int4[]
+--   $13 text   id after which each range begins, bigint[]
+SELECT ready, blocked, due, first_due, token, stale
 FROM {look_ahead_function}(
-    $1::text, $2::text::text[], $3::text::int4[], $4::text::float8[], $5::text::boolean[], $6::text::float8[], $7::float8, $8::float8,
-    $9::text::text[], $10::text::int4[], $11::text::int4[], $12::text::bigint[]
+    $1::text, $2::text::text[], $3::text::int4[], $4::text::float8[], $5::text::boolean[], $6::text::float8[], $7::float8, $8::float8, $9::float8,
+    $10::text::text[], $11::text::int4[], $12::text::int4[], $13::text::bigint[]
 );
 
 -- name: heartbeat

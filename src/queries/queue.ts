@@ -1,3 +1,4 @@
+import { type Ages, ANY_AGE_MS, ANY_AGES } from "./ages.ts";
 import { type ClaimRange, encodeRanges, wholeRange } from "./claim_range.ts";
 import { encodeGates, type Gate, isLimited, wholeRanges } from "./gate.ts";
 import type { Executor, Parameter } from "../driver.ts";
@@ -26,6 +27,8 @@ export interface Outlook {
   readonly tokenMs: number;
   /** Milliseconds until the next deferred job is due; `Infinity` if there is none. */
   readonly dueMs: number;
+  /** Milliseconds until the first one is due, or below zero since it was, but for serialized entrypoints. */
+  readonly firstDueMs: number;
   /** Milliseconds until the next lease runs out; `Infinity` if no job is picked. */
   readonly staleMs: number;
 }
@@ -38,9 +41,6 @@ export interface TakenOver {
   /** Whether no others have run out. */
   readonly all: boolean;
 }
-
-/** Older than any heartbeat. */
-export const ANY_AGE_MS = 1e12;
 
 /** A job whose lease is still held. */
 export interface Lease {
@@ -88,25 +88,30 @@ export class QueueStore {
     return row!.ids.split(",").map((id) => id === "" ? null : decodeId(id));
   }
 
-  /** Claims up to `limit` ready jobs for `queueManagerId`, highest priority first, of ready ones only those in `ranges`. */
+  /**
+   * Claims up to `limit` ready jobs for `queueManagerId`, highest priority first, of ready ones only those in `ranges`, of
+   * deferred ones only those that are due for no longer than `dueMs`.
+   */
   async dequeue(
     limit: number,
     entrypoints: readonly string[],
     queueManagerId: string,
     ranges: readonly ClaimRange[] = entrypoints.map(wholeRange),
+    dueMs: number = ANY_AGE_MS,
   ): Promise<ClaimedJob[]> {
     const rows = await this.#query<ClaimedRow>("dequeue", [
       limit,
       textArray(entrypoints),
       queueManagerId,
       ...encodeRanges(ranges),
+      dueMs,
     ]);
     return rows.map((row) => decodeClaimed(row, queueManagerId));
   }
 
   /**
    * Claims up to `limit` ready jobs within the limits of their entrypoints, at most `startable` of limited ones, of ready ones
-   * only those in `ranges`. Counts picked jobs whose heartbeat is not older than `countedMs`.
+   * only those in `ranges`. Looks no further back than `ages` for deferred ones and seats.
    */
   async claimLimited(
     limit: number,
@@ -114,15 +119,16 @@ export class QueueStore {
     gates: readonly Gate[],
     queueManagerId: string,
     ranges: readonly ClaimRange[] = wholeRanges(gates),
-    countedMs: number = ANY_AGE_MS,
+    ages: Omit<Ages, "leaseMs"> = ANY_AGES,
   ): Promise<ClaimedJob[]> {
     const rows = await this.#query<ClaimedRow>("claim_limited", [
       limit,
       startable,
       queueManagerId,
       ...encodeGates(gates),
-      countedMs,
+      ages.seatMs,
       ...encodeRanges(ranges),
+      ages.dueMs,
     ]);
     return rows.map((row) => decodeClaimed(row, queueManagerId));
   }
@@ -158,35 +164,37 @@ export class QueueStore {
   }
 
   /**
-   * Says what a worker without work waits for, of ready jobs only those in `ranges`, of leases only those whose heartbeat is
-   * not older than `oldestMs`, of seats not older than `countedMs`. Sends `event` to every listener, if there is one.
+   * Says what a worker without work waits for, of ready jobs only those in `ranges`, of anything else no further back than
+   * `ages`. Sends `event` to every listener, if there is one.
    */
   async lookAhead(
     gates: readonly Gate[],
     event: string | null,
     ranges: readonly ClaimRange[] = wholeRanges(gates),
-    oldestMs: number = ANY_AGE_MS,
-    countedMs: number = ANY_AGE_MS,
+    ages: Ages = ANY_AGES,
   ): Promise<Outlook> {
     const [row] = await this.#query<{
       ready: boolean;
       blocked: boolean;
       due: number | null;
+      first_due: number | null;
       token: number | null;
       stale: number | null;
     }>("look_ahead", [
       event,
       ...encodeGates(gates),
       numberArray(gates.map((gate) => gate.leaseMs)),
-      oldestMs,
-      countedMs,
+      ages.leaseMs,
+      ages.seatMs,
+      ages.dueMs,
       ...encodeRanges(ranges),
     ]);
-    const { ready, blocked, due, token, stale } = row!;
+    const { ready, blocked, due, first_due: firstDue, token, stale } = row!;
     return {
       ready,
       blocked,
       dueMs: due ?? Infinity,
+      firstDueMs: firstDue ?? Infinity,
       tokenMs: token ?? Infinity,
       staleMs: stale ?? Infinity,
     };

@@ -391,6 +391,7 @@ CREATE OR REPLACE FUNCTION {claim_function}(
     lowest int4[],
     highest int4[],
     after bigint[],
+    due_since float8,     -- age in milliseconds up to which due times are looked at, but for serialized ones
     log_steps boolean     -- write a log row for each claim
 ) RETURNS TABLE (
     id bigint, priority int4, manager_id uuid, created timestamptz, updated timestamptz, heartbeat timestamptz,
@@ -500,7 +501,9 @@ BEGIN
                     array_agg(part.keyless ORDER BY part.entrypoint, part.keyless) AS keyless
                 FROM part
             ) AS wanted
-            CROSS JOIN LATERAL {due_function}(wanted.names, wanted.keyless, instant) AS due
+            CROSS JOIN LATERAL {due_function}(
+                wanted.names, wanted.keyless, instant, instant - due_since * interval '1 millisecond'
+            ) AS due
             GROUP BY due.part
         ) AS place ON place.part = asked.number
     ), due AS (
@@ -601,6 +604,7 @@ CREATE OR REPLACE FUNCTION {dequeue_function}(
     lowest int4[],      -- lowest priority of each range
     highest int4[],     -- highest priority of each range
     after bigint[],     -- id after which each range begins
+    due_since float8,   -- age in milliseconds up to which due times are looked at: no deferred job is due for longer
     log_steps boolean   -- write a log row for each claim
 ) RETURNS TABLE (
     id bigint, priority int4, entrypoint text, dedupe text, payload bytea, headers jsonb, attempts int4, slot bigint,
@@ -625,7 +629,9 @@ BEGIN
             SELECT ctid AS place, id, priority FROM {queue_table}
             -- Written so that no index serves: the rows are found by their places.
             WHERE status IS NOT DISTINCT FROM 'queued'
-                AND ctid = ANY (ARRAY(SELECT found.place FROM {due_function}(wanted, NULL, now()) AS found))
+                AND ctid = ANY (ARRAY(SELECT found.place FROM {due_function}(
+                    wanted, NULL, now(), now() - due_since * interval '1 millisecond'
+                ) AS found))
             ORDER BY priority DESC, id
             LIMIT (SELECT most)
             FOR UPDATE SKIP LOCKED
@@ -852,7 +858,8 @@ $$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off;
 CREATE OR REPLACE FUNCTION {due_function}(
     wanted text[],
     keyless boolean[],     -- what is wanted of each: true: jobs without a dedupe key; false: those with one; null: both
-    instant timestamptz
+    instant timestamptz,
+    oldest timestamptz     -- of those of which both are wanted, none became due before
 ) RETURNS TABLE (part int4, place tid) AS $$
 #variable_conflict use_column
 DECLARE
@@ -864,11 +871,12 @@ DECLARE
     total int4;
 BEGIN
     SELECT array_agg(asked.part::int4), array_agg(job.ctid) INTO parts, places
-    FROM unnest((SELECT wanted)) WITH ORDINALITY AS asked(entrypoint, part)
+    FROM unnest((SELECT wanted), (SELECT keyless)) WITH ORDINALITY AS asked(entrypoint, keyless, part)
     CROSS JOIN LATERAL (
         SELECT ctid FROM {queue_table}
         WHERE entrypoint COLLATE "C" = asked.entrypoint AND status = 'queued' AND execute_after > created
             AND execute_after <= (SELECT instant)
+            AND execute_after >= CASE WHEN asked.keyless IS NULL THEN (SELECT oldest) ELSE '-infinity' END
         ORDER BY execute_after
         LIMIT 1000
     ) AS job;
@@ -1283,8 +1291,8 @@ $$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off;
 
 -- What a worker without work waits for.
 
--- Says whether a job may start now, and in how many milliseconds the next deferred job is due, the next token of a rate
--- comes and the next lease runs out (null: there is none); and whether a job waits for a seat, so that the end of another is
+-- Says whether a job may start now, and in how many milliseconds the next deferred job is due, the first of all was or will
+-- be, the next token of a rate comes and the next lease runs out (null: there is none); and whether a job waits for a seat, so that the end of another is
 -- worth waking for.
 CREATE OR REPLACE FUNCTION {look_ahead_function}(
     event text,           -- to send to every listener, or null
@@ -1295,11 +1303,12 @@ CREATE OR REPLACE FUNCTION {look_ahead_function}(
     timeout float8[],     -- age in milliseconds at which a heartbeat of each is too old
     oldest float8,        -- age in milliseconds up to which heartbeats are looked at for leases: there are no older ones
     counted float8,       -- likewise for seats
+    due_since float8,     -- likewise for due times, but for serialized entrypoints
     owner text[],         -- entrypoint of each range of ready jobs to look at
     lowest int4[],        -- lowest priority of each range
     highest int4[],       -- highest priority of each range
     after bigint[]        -- id after which each range begins
-) RETURNS TABLE (ready boolean, blocked boolean, due float8, token float8, stale float8) AS $$
+) RETURNS TABLE (ready boolean, blocked boolean, due float8, first_due float8, token float8, stale float8) AS $$
 #variable_conflict use_column
 BEGIN
     IF event IS NOT NULL THEN
@@ -1372,6 +1381,8 @@ BEGIN
                 SELECT extract(epoch FROM job.execute_after - clock_timestamp()) * 1000 FROM {queue_table} AS job
                 WHERE job.entrypoint COLLATE "C" = gate.entrypoint AND job.status = 'queued'
                     AND job.execute_after > job.created
+                    AND job.execute_after >= CASE WHEN gate.serialized THEN '-infinity'
+                        ELSE now() - (SELECT due_since) * interval '1 millisecond' END
                 ORDER BY job.execute_after
                 LIMIT 1
             ) END AS due,
@@ -1414,6 +1425,7 @@ BEGIN
         coalesce(bool_or(work AND NOT taken AND coalesce(token <= 0, true)), false) AS ready,
         coalesce(bool_or(work AND taken OR keyless_waits), false) AS blocked,
         min(due) FILTER (WHERE due > 0)::float8 AS due,
+        min(due) FILTER (WHERE NOT serialized)::float8 AS first_due,
         min(token) FILTER (WHERE work AND NOT taken AND token > 0)::float8 AS token,
         min(stale)::float8 AS stale
     FROM waiting;
@@ -2400,14 +2412,14 @@ LEFT JOIN stored AS raised ON raised.dedupe_key = input.dedupe_key`,
     (SELECT (date_part('epoch', now()) * 1000000)::bigint) AS lease
 FROM {dequeue_function}(
     $1::int4, $2::text::text[], $3::uuid, $4::text::text[], $5::text::int4[], $6::text::int4[], $7::text::bigint[],
-    {log_steps}
+    $8::float8, {log_steps}
 )`,
   claim_limited: `SELECT id, priority, entrypoint, dedupe, encode(payload, 'base64') AS payload, headers, attempts, slot,
     date_part('epoch', created) * 1000000 AS created, date_part('epoch', due) * 1000000 AS due,
     (date_part('epoch', updated) * 1000000)::bigint AS lease
 FROM {claim_function}(
     $1::int4, $2::int4, $3::uuid, $4::text::text[], $5::text::int4[], $6::text::float8[], $7::text::boolean[], $8::float8,
-    $9::text::text[], $10::text::int4[], $11::text::int4[], $12::text::bigint[], {log_steps}
+    $9::text::text[], $10::text::int4[], $11::text::int4[], $12::text::bigint[], $13::float8, {log_steps}
 )`,
   take_over: `SELECT id, priority, entrypoint, dedupe, encode(payload, 'base64') AS payload, headers, attempts, slot,
     date_part('epoch', created) * 1000000 AS created, date_part('epoch', due) * 1000000 AS due,
@@ -2416,10 +2428,10 @@ FROM {take_over_function}(
     $1::int4, $2::uuid, $3::text::bigint[], $4::text::text[], $5::text::float8[], $6::text::boolean[], $7::text::int4[],
     $8::float8, {log_steps}
 )`,
-  look_ahead: `SELECT ready, blocked, due, token, stale
+  look_ahead: `SELECT ready, blocked, due, first_due, token, stale
 FROM {look_ahead_function}(
-    $1::text, $2::text::text[], $3::text::int4[], $4::text::float8[], $5::text::boolean[], $6::text::float8[], $7::float8, $8::float8,
-    $9::text::text[], $10::text::int4[], $11::text::int4[], $12::text::bigint[]
+    $1::text, $2::text::text[], $3::text::int4[], $4::text::float8[], $5::text::boolean[], $6::text::float8[], $7::float8, $8::float8, $9::float8,
+    $10::text::text[], $11::text::int4[], $12::text::int4[], $13::text::bigint[]
 )`,
   heartbeat: `SELECT id, canceled FROM {heartbeat_function}($1::text::bigint[], $2::uuid)`,
   keep_leases: `SELECT id FROM {keep_leases_function}($1::uuid)`,

@@ -7,7 +7,7 @@ import { type Gate, isLimited } from "../queries/gate.ts";
 import type { Outlook, QueueStore } from "../queries/queue.ts";
 import type { Room } from "./attempts.ts";
 import { ClaimCursor, FRONT, REACHES_MS } from "./claim_cursor.ts";
-import { LeaseCursor } from "./lease_cursor.ts";
+import { AgeCursor } from "./age_cursor.ts";
 import { Ration } from "./ration.ts";
 import type { Claim } from "./heartbeat.ts";
 import { momentNow } from "./moment.ts";
@@ -60,7 +60,7 @@ export class Claimer {
   readonly #looks: readonly Ration[] = REACHES_MS.map((_, reach) =>
     reach === FRONT ? new Ration(FRONT_PARTS) : new Ration(REACH_PARTS, 0)
   );
-  readonly #leases: LeaseCursor;
+  readonly #ages: AgeCursor;
   /** When to look for leases that have run out, on the monotonic clock. */
   #takeOverAt = 0;
   /** Whether the worker has been idle since the last claim. */
@@ -84,7 +84,7 @@ export class Claimer {
     this.#leased = parts.gates.some((gate) => gate.leaseMs > 0);
     const serialized = parts.gates.filter((gate) => gate.serializedDispatch);
     this.#cursor = new ClaimCursor(this.#names, serialized.map((gate) => gate.entrypoint));
-    this.#leases = new LeaseCursor(parts.gates, parts.thorough ?? false, {
+    this.#ages = new AgeCursor(parts.gates, parts.thorough ?? false, {
       look: () => parts.queue.lookAhead(parts.gates, null, []),
       found: () => {
         this.#takeOverAt = 0;
@@ -116,7 +116,7 @@ export class Claimer {
     }
     this.#takeOverAt = claimedAt.monotonic + TAKE_OVER_INTERVAL_MS;
     const { queue, gates, queueManagerId, logger } = this.#parts;
-    const { claimed, canceled } = await this.#leases.takeOver((age) =>
+    const { claimed, canceled } = await this.#ages.takeOver((age) =>
       queue.takeOver(limit, gates, queueManagerId, running(), age)
     );
     for (const job of claimed) {
@@ -132,8 +132,8 @@ export class Claimer {
     const reach = this.#nextClaimSeesAll ? FRONT : this.#askAgain;
     this.#askAgain = 0;
     const ranges = this.#cursor.since(reach);
-    const outlook = await this.#leases.lookAhead((age) =>
-      queue.lookAhead(gates, event, ranges, age, this.#leases.countedMs)
+    const outlook = await this.#ages.lookAhead((ages) =>
+      queue.lookAhead(gates, event, ranges, ages)
     );
     this.#takeOverAt = Math.min(this.#takeOverAt, performance.now() + outlook.staleMs);
     if (!outlook.ready) this.#seen = Math.max(this.#seen, reach);
@@ -260,7 +260,8 @@ export class Claimer {
 
   #send(limit: number, ranges: readonly ClaimRange[]): Promise<ClaimedJob[]> {
     const { queue, queueManagerId } = this.#parts;
-    return queue.dequeue(limit, this.#names, queueManagerId, ranges);
+    const { dueMs } = this.#ages.claimAges;
+    return queue.dequeue(limit, this.#names, queueManagerId, ranges, dueMs);
   }
 
   async #claimLimited(limit: number, startable: number): Promise<ClaimedJob[]> {
@@ -270,8 +271,8 @@ export class Claimer {
     try {
       const jobs = await this.#lookTo(reach, () => {
         const ranges = this.#cursor.since(reach);
-        const { countedMs } = this.#leases;
-        return queue.claimLimited(limit, startable, gates, queueManagerId, ranges, countedMs);
+        const { claimAges } = this.#ages;
+        return queue.claimLimited(limit, startable, gates, queueManagerId, ranges, claimAges);
       });
       if (reach === 0) this.#cursor.note(jobs);
       else this.#cursor.noteLook(jobs, false);
@@ -279,7 +280,7 @@ export class Claimer {
     } catch (error) {
       // A client that takes no lock, such as a Python worker, got a seat first. The look ahead says what now.
       if (!["23505", "40P01"].includes(sqlState(error) ?? "")) throw error;
-      this.#leases.forget();
+      this.#ages.forget();
       return [];
     }
   }

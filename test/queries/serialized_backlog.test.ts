@@ -66,8 +66,9 @@ async function measure(
 
 const GATE = ["{work}", "{0}", "{Infinity}", "{t}"];
 const WHOLE = ["{work}", `{${-(2 ** 31)}}`, `{${2 ** 31 - 1}}`, "{0}"];
-const lookAhead = () => measure("look_ahead", [null, ...GATE, "{30000}", 1e12, 1e12, ...WHOLE]);
-const claim = () => measure("claim_limited", [10, 10, me, ...GATE, 1e12, ...WHOLE]);
+const lookAhead = () =>
+  measure("look_ahead", [null, ...GATE, "{30000}", 1e12, 1e12, 1e12, ...WHOLE]);
+const claim = () => measure("claim_limited", [10, 10, me, ...GATE, 1e12, ...WHOLE, 1e12]);
 
 test.each(["ready", "due"] as const)(
   "a look does not walk the %s jobs without a key that wait for a running one",

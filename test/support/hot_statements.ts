@@ -15,6 +15,8 @@ export interface HotQueue {
   readonly after: number;
   /** Age of the oldest heartbeat that is looked at, in milliseconds. */
   readonly oldestMs: number;
+  /** For how long the longest due job has been that is looked at, in milliseconds. */
+  readonly dueMs: number;
   /** Picked jobs, who holds them, and the lease of all of them. */
   readonly picked: readonly number[];
   readonly manager: string;
@@ -26,7 +28,7 @@ export type HotStatement = [what: string, name: StatementName, parameters: Value
 
 /** All of them, and claims with each kind of limit. */
 export function hotStatements(queue: HotQueue): HotStatement[] {
-  const { limit, entrypoints, oldestMs, manager } = queue;
+  const { limit, entrypoints, oldestMs, dueMs, manager } = queue;
   const list = (values: readonly unknown[]): string => `{${values.join(",")}}`;
   const each = (value: unknown): string => list(entrypoints.map(() => value));
   const names = list(entrypoints);
@@ -52,11 +54,11 @@ export function hotStatements(queue: HotQueue): HotStatement[] {
     ["serialized dispatch", 0, "Infinity", "t"],
   ];
   return [
-    ["of all entrypoints", "dequeue", [limit, names, randomUUID(), ...ranges]],
+    ["of all entrypoints", "dequeue", [limit, names, randomUUID(), ...ranges, dueMs]],
     [
       "of one entrypoint",
       "dequeue",
-      [limit, list([entrypoints[0]]), randomUUID(), ...rangesOf(entrypoints.slice(0, 1))],
+      [limit, list([entrypoints[0]]), randomUUID(), ...rangesOf(entrypoints.slice(0, 1)), dueMs],
     ],
     ...limits.map(([what, concurrency, rate, serialized]): HotStatement => [
       `with ${what}`,
@@ -71,6 +73,7 @@ export function hotStatements(queue: HotQueue): HotStatement[] {
         each(serialized),
         oldestMs,
         ...ranges,
+        dueMs,
       ],
     ]),
     [
@@ -90,6 +93,7 @@ export function hotStatements(queue: HotQueue): HotStatement[] {
         each(30_000),
         oldestMs,
         oldestMs,
+        dueMs,
         ...ranges,
       ],
     ],

@@ -1,7 +1,8 @@
 /** Which jobs a claim gives when it does not read from the front, and when more are due than it sorts. */
 import { randomUUID } from "node:crypto";
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import { fromPostgresJs, resolveSettings } from "../../mod.ts";
+import { ANY_AGE_MS } from "../../src/queries/ages.ts";
 import { QueueStore } from "../../src/queries/queue.ts";
 import { Statements } from "../../src/sql/render.ts";
 import type { Claimer, ClaimerParts } from "../../src/worker/claimer.ts";
@@ -14,6 +15,7 @@ beforeAll(async () => {
   queue = await openTestQueue();
   store = new QueueStore(fromPostgresJs(queue.sql), new Statements(resolveSettings(queue.names)));
 });
+afterEach(() => void vi.restoreAllMocks());
 afterEach(() => queue.clear());
 afterAll(() => queue?.close());
 
@@ -79,6 +81,51 @@ test("a job that is put back before the cursor is found before the worker waits"
   const jobs = await claim(worker, 100);
 
   expect(jobs.map((job) => job.id)).toContain(first!.id);
+});
+
+test("a due job that is put back is found before the worker waits", async () => {
+  await queue.queries.enqueue("work", [null, null], { executeAfter: 60_000 });
+  await queue.sql`
+    update ${queue.sql(queue.table)}
+    set created = now() - interval '1 hour', execute_after = now() - interval '10 minutes'`;
+  const worker = claimer(["work"]);
+  const [first] = await claim(worker, 10);
+  await worker.lookAhead(null);
+  await store.release([first!], first!.queueManagerId!);
+
+  expect((await claim(worker, 10)).map(({ id }) => id)).toEqual([first!.id]);
+});
+
+test("where looks at everything take long, due jobs are read from the first one on that there is", async () => {
+  const asked: number[] = [];
+  let ahead = 0;
+  const clock = performance.now.bind(performance);
+  vi.spyOn(performance, "now").mockImplementation(() => clock() + ahead);
+  const worker = claimer(["work"], {
+    queue: {
+      dequeue(...args: Parameters<QueueStore["dequeue"]>) {
+        asked.push(args[4]!);
+        return store.dequeue(...args);
+      },
+      lookAhead(...args: Parameters<QueueStore["lookAhead"]>) {
+        if (args[3]!.dueMs === ANY_AGE_MS) ahead += 20;
+        return store.lookAhead(...args);
+      },
+    } as unknown as QueueStore,
+  });
+  await queue.queries.enqueue("work", null, { executeAfter: 60_000 });
+  await queue.sql`
+    update ${queue.sql(queue.table)}
+    set created = now() - interval '1 hour', execute_after = now() - interval '10 minutes'`;
+  for (let n = 0; n < 2; n++) await worker.lookAhead(null);
+  const [job] = await claim(worker, 1);
+  await worker.lookAhead(null);
+  await claim(worker, 1);
+
+  expect(job).toBeDefined();
+  expect(asked[0]).toBeGreaterThan(600_000);
+  expect(asked[0]).toBeLessThan(660_000);
+  expect(asked.at(-1)).toBeLessThan(60_000);
 });
 
 test("several busy entrypoints share a claim by priority and id, and no more rows are locked than claimed", async () => {

@@ -58,7 +58,7 @@ class AgingQueue {
 
   lookAhead(): ReturnType<QueueStore["lookAhead"]> {
     now += STATEMENT_MS;
-    const none = { dueMs: Infinity, tokenMs: Infinity, staleMs: Infinity };
+    const none = { dueMs: Infinity, firstDueMs: Infinity, tokenMs: Infinity, staleMs: Infinity };
     return Promise.resolve({ ready: this.newest > this.#claimed, blocked: false, ...none });
   }
 }

@@ -1,5 +1,6 @@
+import { type Ages, ANY_AGE_MS, ANY_AGES } from "../queries/ages.ts";
 import type { Gate } from "../queries/gate.ts";
-import { ANY_AGE_MS, type Outlook } from "../queries/queue.ts";
+import type { Outlook } from "../queries/queue.ts";
 import { Ration } from "./ration.ts";
 
 /** Leases last for seconds, so there is time. */
@@ -8,36 +9,39 @@ const PARTS = 100;
 /** A claim takes no longer than this, most often: its heartbeat is that much older than its commit. */
 const LATE_MS = 250;
 
-/** Likewise for the count of seats, where a miss costs more than time: as long as a statement takes on a server in distress. */
-const LATE_SEAT_MS = 5_000;
+/** Likewise for what a claim must not miss: as long as transactions take on a server in distress. */
+const VERY_LATE_MS = 5_000;
 
-/** How to look at all leases while the others are dealt with. */
+/** How to look at everything while the others are dealt with. */
 export interface Beside {
   look(): Promise<Outlook>;
-  /** Called when one has run out. */
+  /** Called when a lease has run out, or a job is due. */
   found(): void;
 }
 
 /**
- * Remembers how old the oldest heartbeat can be, so that a look for leases that run out begins to read there.
+ * Remembers how old the oldest heartbeat and the oldest due job can be, so that statements begin to read there.
  *
- * Heartbeats only ever become newer. The entries of jobs that have ended stand before those of jobs that run, and while a
- * session holds an old snapshot open, each look would walk over all of them again. The cursor is a hint, as that of claims
- * is: now and then a look reads from the oldest. Where
- * that takes long nobody waits for it.
+ * Heartbeats only ever become newer, and new jobs become due in the future. The entries of jobs that have ended stand before
+ * those that live, and while a session holds an old snapshot open, each look would walk over all of them again. The cursor is
+ * a hint, as that of claims is: now and then a look reads from the oldest. Where that takes long nobody waits for it.
  */
-export class LeaseCursor {
+export class AgeCursor {
   readonly #longestMs: number;
-  /** Whether every job that counts has a lease, so that the oldest heartbeats are those of leases. */
+  /** Whether every job that has a seat has a lease, so that the oldest heartbeats are those of leases. */
   readonly #allLeased: boolean;
   readonly #thorough: boolean;
   readonly #beside: Beside;
   readonly #looks = new Ration(PARTS);
   readonly #takeOvers = new Ration(PARTS);
   /** Instants on the monotonic clock. No heartbeat was older than this one, but for a claim that was committed late. */
-  #oldestAt = -Infinity;
+  #beatAt = -Infinity;
   /** Of those that were older than this one, all have been dealt with. */
   #dealtAt = -Infinity;
+  /** No deferred job was due before this one, but for one that was committed late or put back. */
+  #dueAt = -Infinity;
+  /** Looks beside that have told. */
+  #told = 0;
 
   constructor(gates: readonly Gate[], thorough: boolean, beside: Beside) {
     this.#longestMs = Math.max(0, ...gates.map((gate) => gate.leaseMs));
@@ -46,13 +50,13 @@ export class LeaseCursor {
     this.#beside = beside;
   }
 
-  /** Looks for the next lease that runs out, among heartbeats of at most an age in milliseconds. */
-  async lookAhead(look: (ageMs: number) => Promise<Outlook>): Promise<Outlook> {
+  /** Says what a worker without work waits for, of what is not older than can be. */
+  async lookAhead(look: (ages: Ages) => Promise<Outlook>): Promise<Outlook> {
     const [sentAt, all] = [performance.now(), this.#mayWaitFor(this.#looks)];
-    const from = this.#oldestAt;
-    const outlook = await (all ? this.#looks.spend(() => look(ANY_AGE_MS)) : look(ageMs(from)));
-    // Unless an older one has been found meanwhile.
-    if (this.#oldestAt === from) this.#oldestAt = this.#oldestOf(outlook, sentAt);
+    const told = this.#told;
+    const outlook = await (all ? this.#looks.spend(() => look(ANY_AGES)) : look(this.#ages));
+    // Unless older ones have been found meanwhile.
+    if (this.#told === told) this.#note(outlook, sentAt);
     return outlook;
   }
 
@@ -69,18 +73,27 @@ export class LeaseCursor {
   }
 
   /**
-   * Age in milliseconds up to which to look for picked jobs that have a seat. Whoever overlooks one all the same, as it was
-   * committed very late, is refused its seat: see {@linkcode LeaseCursor.forget}.
+   * How far back claims have to look. Whoever overlooks a seat all the same, as its job was committed very late, is refused it:
+   * see {@linkcode AgeCursor.forget}.
    */
-  get countedMs(): number {
-    if (this.#thorough || !this.#allLeased) return ANY_AGE_MS;
-    return ageMs(Math.max(this.#oldestAt, this.#dealtAt), LATE_SEAT_MS);
+  get claimAges(): Ages {
+    const cheap = this.#looks.cheap && this.#takeOvers.cheap;
+    return cheap || this.#thorough ? ANY_AGES : this.#ages;
   }
 
   /** Has the next look and the next take-over read from the oldest: there may be an older one than is known. */
   forget(): void {
-    this.#oldestAt = -Infinity;
+    this.#beatAt = -Infinity;
     this.#dealtAt = -Infinity;
+  }
+
+  get #ages(): Ages {
+    const seatsAt = Math.max(this.#beatAt, this.#dealtAt);
+    return {
+      leaseMs: ageMs(this.#beatAt),
+      seatMs: this.#allLeased ? ageMs(seatsAt, VERY_LATE_MS) : ANY_AGE_MS,
+      dueMs: ageMs(this.#dueAt, VERY_LATE_MS),
+    };
   }
 
   /** Whether to read from the oldest now. */
@@ -96,20 +109,20 @@ export class LeaseCursor {
     const sentAt = performance.now();
     try {
       const outlook = await this.#looks.spend(() => this.#beside.look());
-      const oldestAt = this.#oldestOf(outlook, sentAt);
-      this.#oldestAt = Math.min(this.#oldestAt, oldestAt);
+      this.#told++;
+      this.#note(outlook, sentAt);
       if (!this.#looks.slow) this.#takeOvers.forget();
-      if (outlook.staleMs > 0) return;
-      this.#dealtAt = Math.min(this.#dealtAt, oldestAt);
-      this.#beside.found();
+      if (outlook.staleMs <= 0) this.#dealtAt = Math.min(this.#dealtAt, this.#beatAt);
+      if (outlook.staleMs <= 0 || outlook.firstDueMs <= 0) this.#beside.found();
     } catch {
       // The next one will tell. Whether the server answers, the statements that are waited for say.
     }
   }
 
-  /** The one that runs out next is the oldest, or of a shorter lease and younger than that would be. */
-  #oldestOf({ staleMs }: Outlook, sentAt: number): number {
-    return sentAt - (staleMs === Infinity ? 0 : this.#longestMs - staleMs);
+  #note({ staleMs, firstDueMs }: Outlook, sentAt: number): void {
+    // The one that runs out next is the oldest, or of a shorter lease and younger than that would be.
+    this.#beatAt = sentAt - (staleMs === Infinity ? 0 : this.#longestMs - staleMs);
+    this.#dueAt = sentAt + Math.min(0, firstDueMs);
   }
 }
 

@@ -1,8 +1,9 @@
 /** From which heartbeat on a worker looks for leases that run out, while looks at all of them take long. */
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { Gate } from "../../src/queries/gate.ts";
-import { ANY_AGE_MS, type Outlook } from "../../src/queries/queue.ts";
-import { LeaseCursor } from "../../src/worker/lease_cursor.ts";
+import { type Ages, ANY_AGE_MS, ANY_AGES } from "../../src/queries/ages.ts";
+import type { Outlook } from "../../src/queries/queue.ts";
+import { AgeCursor } from "../../src/worker/age_cursor.ts";
 import { deferred, until } from "../support/queue.ts";
 
 const LEASE_MS = 30_000;
@@ -17,24 +18,34 @@ function aCursor(
   thorough = false,
   look: () => Promise<Outlook> = () => new Promise(() => {}),
   found: () => void = () => {},
-): LeaseCursor {
-  const gates = [{ leaseMs: LEASE_MS }, { leaseMs: 0 }] as Gate[];
-  return new LeaseCursor(gates, thorough, { look, found });
+): AgeCursor {
+  const gates = [{ leaseMs: LEASE_MS, concurrencyLimit: 5 }, { leaseMs: 0, concurrencyLimit: 0 }];
+  return new AgeCursor(gates as Gate[], thorough, { look, found });
 }
 
+const outlook = (known: Partial<Outlook>): Outlook => ({
+  ready: false,
+  blocked: false,
+  dueMs: Infinity,
+  firstDueMs: Infinity,
+  tokenMs: Infinity,
+  staleMs: Infinity,
+  ...known,
+});
+
 /** A look that takes so long, and says when the next lease runs out. Gives the age that it was asked for. */
-async function look(cursor: LeaseCursor, tookMs: number, staleMs = Infinity): Promise<number> {
+async function look(cursor: AgeCursor, tookMs: number, staleMs = Infinity): Promise<number> {
   let asked = NaN;
-  await cursor.lookAhead((ageMs) => {
-    asked = ageMs;
+  await cursor.lookAhead(({ leaseMs }) => {
+    asked = leaseMs;
     now += tookMs;
-    return Promise.resolve({ staleMs } as Outlook);
+    return Promise.resolve(outlook({ staleMs }));
   });
   return asked;
 }
 
 /** The same for a take-over, which leaves others or none. */
-async function takeOver(cursor: LeaseCursor, tookMs: number, all = true): Promise<number> {
+async function takeOver(cursor: AgeCursor, tookMs: number, all = true): Promise<number> {
   let asked = NaN;
   await cursor.takeOver((ageMs) => {
     asked = ageMs;
@@ -78,7 +89,7 @@ test("a hundred times as long after it another one looks at all, and finds what 
 });
 
 /** Two looks in a row, and a pause. The next is due. */
-async function lookTwice(cursor: LeaseCursor, tookMs: number): Promise<void> {
+async function lookTwice(cursor: AgeCursor, tookMs: number): Promise<void> {
   for (let n = 0; n < 2; n++) {
     expect(await look(cursor, tookMs)).toBe(ANY_AGE_MS);
   }
@@ -101,7 +112,7 @@ test("nobody waits for one where two have taken very long, and the next ones beg
   const answered = deferred<{ all: boolean }>();
   const late = cursor.takeOver(() => answered.promise);
   // Out for two seconds when it began.
-  answers[0]!.resolve({ staleMs: -2_000 } as Outlook);
+  answers[0]!.resolve(outlook({ staleMs: -2_000 }));
   await until("it has been found", () => found === 1);
   answered.resolve({ all: true });
   await late;
@@ -113,7 +124,7 @@ test("nobody waits for one where two have taken very long, and the next ones beg
   // Once it takes no time any more, all are looked at again.
   now += 100 * 1_000;
   await look(cursor, 0);
-  answers[1]!.resolve({ staleMs: Infinity } as Outlook);
+  answers[1]!.resolve(outlook({}));
   await until("it is known", async () => await takeOver(cursor, 0) === ANY_AGE_MS);
   expect(await look(cursor, 0)).toBe(ANY_AGE_MS);
   expect([asked, found]).toEqual([2, 1]);
@@ -153,4 +164,74 @@ test("a drain spares nothing", async () => {
 
   expect(await look(cursor, 1_000)).toBe(ANY_AGE_MS);
   expect(await takeOver(cursor, 1_000)).toBe(ANY_AGE_MS);
+});
+
+test("claims look at everything where looks take no time", async () => {
+  const cursor = aCursor();
+  await look(cursor, 5);
+  await takeOver(cursor, 5);
+
+  expect(cursor.claimAges).toEqual(ANY_AGES);
+});
+
+test("where they take long claims look back to the oldest seat and the first due job, and five seconds more", async () => {
+  const cursor = aCursor();
+  const ages: Ages[] = [];
+  const dueIn = (firstDueMs: number) =>
+    cursor.lookAhead((asked) => {
+      ages.push(asked);
+      now += 10;
+      return Promise.resolve(outlook({ firstDueMs, staleMs: LEASE_MS - 300 }));
+    });
+  await dueIn(60_000);
+  await dueIn(60_000);
+
+  // Another may be enqueued that is due before that.
+  expect(cursor.claimAges).toEqual({ leaseMs: 560, seatMs: 5_310, dueMs: 5_010 });
+  now += 100;
+  await dueIn(-700);
+  expect(cursor.claimAges).toEqual({ leaseMs: 560, seatMs: 5_310, dueMs: 5_710 });
+  now += 100;
+
+  // A take-over has dealt with what was older than the longest lease, as no other may be known.
+  cursor.forget();
+  expect(cursor.claimAges.seatMs).toBe(ANY_AGE_MS);
+  await takeOver(cursor, 10);
+  expect(cursor.claimAges.seatMs).toBe(LEASE_MS + 10 + 5_000);
+  expect(ages).toEqual([
+    ANY_AGES,
+    ANY_AGES,
+    { leaseMs: 660, seatMs: 5_410, dueMs: 5_110 },
+  ]);
+});
+
+test("seats of jobs without a lease may be of any age", async () => {
+  const gates = [{ leaseMs: LEASE_MS, concurrencyLimit: 0 }, { leaseMs: 0, concurrencyLimit: 5 }];
+  const cursor = new AgeCursor(gates as Gate[], false, {
+    look: () => Promise.resolve(outlook({})),
+    found: () => {},
+  });
+  await look(cursor, 10);
+  await look(cursor, 10);
+
+  expect(cursor.claimAges.seatMs).toBe(ANY_AGE_MS);
+});
+
+test("a due job that was overlooked is found beside the claims, even of a worker that never waits", async () => {
+  let found = 0;
+  const cursor = aCursor(
+    false,
+    () => {
+      now += 1_000;
+      return Promise.resolve(outlook({ firstDueMs: -90_000 }));
+    },
+    () => found++,
+  );
+  await lookTwice(cursor, 1_000);
+  expect(cursor.claimAges.dueMs).toBeLessThan(200_000);
+
+  await takeOver(cursor, 3);
+  await until("it has been found", () => found === 1);
+
+  expect(cursor.claimAges.dueMs).toBe(90_000 + 1_000 + 3 + 5_000);
 });
