@@ -59,11 +59,6 @@ CREATE INDEX IF NOT EXISTS {queue_table_log_name}_not_aggregated ON {queue_table
 -- The newest log row of a job.
 CREATE INDEX IF NOT EXISTS {queue_table_log_name}_job_id_status ON {queue_table_log} (job_id, created DESC);
 
--- Old rows, for retention. The table is written in the order of time, so a summary of its blocks does: a btree cost a
--- quarter of what an insert costs with all indexes.
-CREATE INDEX IF NOT EXISTS {queue_table_log_name}_created_brin ON {queue_table_log} USING brin (created)
-    WITH (pages_per_range = 32);
-
 -- The row that an aggregation adds to. Spelt with timezone() as the Python project does, whose `upgrade` compares the text.
 CREATE UNIQUE INDEX IF NOT EXISTS {statistics_table_name}_unique_count ON {statistics_table}
     (priority, date_trunc('sec', timezone('UTC', created)), status, entrypoint);

@@ -216,3 +216,16 @@ test("a claim looks for the free seats of an entrypoint once, not for each job",
   const series = nodes.filter((node) => node["Function Name"] === "generate_series");
   expect(series.map((node) => node["Actual Loops"])).toEqual([1]);
 });
+
+test("a look for old log rows reads no more of the log than it looks at", async () => {
+  const { sql } = explainer;
+  // The old ones have gone, and young ones have come in their places.
+  await sql`
+    insert into ${sql(queue.logTable)} (job_id, status, priority, entrypoint, aggregated)
+    select n, 'successful', 0, 'work', true from generate_series(1, 60000) n`;
+
+  const { rows, pages } = await explainer.measure("prune_log", [86_400_000, 1_000, 0]);
+
+  expect(rows).toBe(1);
+  expect(pages).toBeLessThanOrEqual(MOST_PAGES);
+});

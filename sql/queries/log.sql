@@ -78,10 +78,12 @@ END
 $$;
 
 -- name: prune_log
--- Deletes old log rows: see sql/functions/log.sql. Gives how many it deleted.
+-- Deletes old log rows: see sql/functions/log.sql. Gives how many it deleted, and the id of the last row that was
+-- old (null: none was).
 --   $1 float8   age in milliseconds above which a row goes
---   $2 int4     most rows to delete
-SELECT {prune_log_function}($1::float8, $2::int4) AS count;
+--   $2 int4     rows to look at
+--   $3 int8     id behind which to look
+SELECT gone, last FROM {prune_log_function}($1::float8, $2::int4, $3::int8);
 
 -- name: prune_statistics
 -- Deletes the oldest counts. Gives how many it deleted.

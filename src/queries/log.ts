@@ -39,6 +39,14 @@ export interface RequeueResult {
   readonly notHeld: JobId[];
 }
 
+/** What a look at old log rows came to. */
+export interface Pruned {
+  /** Rows deleted. */
+  readonly gone: number;
+  /** Id of the last row that was old enough; `null` if none was. */
+  readonly last: number | null;
+}
+
 type Int8 = string | number | bigint;
 
 /** Reads and writes the log and the statistics. One method for each statement in `sql/queries/log.sql`. */
@@ -85,14 +93,20 @@ export class LogStore {
     await this.#query("aggregate", []);
   }
 
-  /** Deletes up to `limit` counted log rows older than `retentionMs`. Gives their number. */
-  pruneLog(retentionMs: number, limit: number): Promise<number> {
-    return this.#prune("prune_log", retentionMs, limit);
+  /** Looks at `limit` log rows behind the id `after`, and deletes those older than `retentionMs` that are counted. */
+  async pruneLog(retentionMs: number, limit: number, after: number): Promise<Pruned> {
+    const [row] = await this.#query<{ gone: number; last: Int8 | null }>(
+      "prune_log",
+      [retentionMs, limit, after],
+    );
+    const { gone, last } = row!;
+    return { gone, last: last === null ? null : Number(last) };
   }
 
   /** Deletes up to `limit` counts older than `retentionMs`. Gives their number. */
-  pruneStatistics(retentionMs: number, limit: number): Promise<number> {
-    return this.#prune("prune_statistics", retentionMs, limit);
+  async pruneStatistics(retentionMs: number, limit: number): Promise<number> {
+    const [row] = await this.#query<{ count: number }>("prune_statistics", [retentionMs, limit]);
+    return row!.count;
   }
 
   /** Gives up to `limit` held jobs, the newest first. */
@@ -116,11 +130,6 @@ export class LogStore {
       duplicates: ids.filter((id) => held.get(id) === false),
       notHeld: ids.filter((id) => !held.has(id)),
     };
-  }
-
-  async #prune(name: StatementName, retentionMs: number, limit: number): Promise<number> {
-    const [row] = await this.#query<{ count: number }>(name, [retentionMs, limit]);
-    return row!.count;
   }
 
   #query<Row>(name: StatementName, parameters: readonly Parameter[]): Promise<Row[]> {

@@ -132,7 +132,6 @@ export function indexesOf(settings: Settings): Record<string, string> {
     ep_ea_idx: [queueTable, `btree (entrypoint, execute_after) WHERE (${is("queued")})`],
     not_aggregated: [queueTableLog, "btree ((1)) WHERE (NOT aggregated)"],
     job_id_status: [queueTableLog, "btree (job_id, created DESC)"],
-    created_brin: [queueTableLog, "brin (created) WITH (pages_per_range='32')"],
     unique_count: [
       statisticsTable,
       "btree (priority, date_trunc('sec'::text, timezone('UTC'::text, created)), status, entrypoint)",

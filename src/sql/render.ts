@@ -23,7 +23,7 @@ const FUNCTIONS: Readonly<Record<string, number>> = {
   job_status: 1,
   keep_leases: 1,
   look_ahead: 2,
-  prune_log: 1,
+  prune_log: 2,
   ready: 1,
   release: 1,
   release_unknown: 1,

@@ -8,7 +8,7 @@ const INTERVAL_MS = 30_000;
 /** Shares the rounds out over time, so that the workers of a fleet do not meet at the lock. */
 const JITTER = 0.2;
 
-/** Rows that one statement deletes: few enough to take milliseconds and to hold up nobody. */
+/** Rows that one statement looks at and deletes: few enough to take milliseconds and to hold up nobody. */
 const PRUNE_BATCH = 1_000;
 
 /** Batches of one round. Years of log are deleted at a pace that the database does not feel. */
@@ -22,10 +22,17 @@ const BEHIND_MS = 1_000;
 
 /**
  * When nothing old is left, nothing will be for long: the next look is after this share of the retention, at most ten minutes
- * later. To find nothing costs most, since it reads what the summary of the log does not cover yet.
+ * later.
  */
 const PRUNE_SHARE = 0.01;
 const LONGEST_PRUNE_MS = 600_000;
+
+/**
+ * Each look goes on where the last one ended: what has been deleted stands in the index until a vacuum. One begins anew for
+ * what had to stay, such as why a job failed that was held, after this share of the retention and a day at most.
+ */
+const REWIND_SHARE = 0.1;
+const LONGEST_REWIND_MS = 86_400_000;
 
 /** What the aggregator needs of its surroundings. */
 export interface AggregatorParts {
@@ -54,6 +61,10 @@ export class Aggregator {
   #jobs = 0;
   /** When to look for old rows again, on the monotonic clock. */
   #pruneAt = 0;
+  /** Id of the last log row that was old when it was looked at. */
+  #after = 0;
+  /** When to begin with the first row again, on the monotonic clock. */
+  #rewindAt = 0;
 
   constructor(parts: AggregatorParts) {
     this.#parts = parts;
@@ -103,10 +114,10 @@ export class Aggregator {
     try {
       await log.aggregate();
       if (retentionMs === 0 || performance.now() < this.#pruneAt) return false;
-      const moreLog = await this.#prune(batches, (limit) => log.pruneLog(retentionMs, limit));
+      const moreLog = await this.#prune(batches, () => this.#pruneLog());
       const moreCounts = await this.#prune(
         batches,
-        (limit) => log.pruneStatistics(retentionMs, limit),
+        async () => await log.pruneStatistics(retentionMs, PRUNE_BATCH) === PRUNE_BATCH,
       );
       if (moreLog || moreCounts) return true;
       this.#pruneAt = performance.now() + Math.min(retentionMs * PRUNE_SHARE, LONGEST_PRUNE_MS);
@@ -119,15 +130,24 @@ export class Aggregator {
   }
 
   /** Deletes batch by batch. Says whether there is more. */
-  async #prune(
-    batches: number,
-    prune: (limit: number) => Promise<number>,
-  ): Promise<boolean> {
+  async #prune(batches: number, prune: () => Promise<boolean>): Promise<boolean> {
     for (let batch = 0; batch < batches; batch++) {
-      if (this.#ending()) return false;
-      if (await prune(PRUNE_BATCH) < PRUNE_BATCH) return false;
+      if (this.#ending() || !await prune()) return false;
     }
     return true;
+  }
+
+  /** Deletes one batch of log rows. Says whether there may be more. */
+  async #pruneLog(): Promise<boolean> {
+    const { log, retentionMs } = this.#parts;
+    const now = performance.now();
+    if (now >= this.#rewindAt) {
+      this.#after = 0;
+      this.#rewindAt = now + Math.min(retentionMs * REWIND_SHARE, LONGEST_REWIND_MS);
+    }
+    const { last } = await log.pruneLog(retentionMs, PRUNE_BATCH, this.#after);
+    this.#after = last ?? this.#after;
+    return last !== null;
   }
 
   #ending(): boolean {

@@ -237,7 +237,7 @@ export class RealQueue {
   /** Gives how many log rows and how many counts went. */
   prune(ageMs: number): Promise<[number, number]> {
     return Promise.all([
-      this.#log.pruneLog(ageMs, 1_000),
+      this.#log.pruneLog(ageMs, 1_000, 0).then(({ gone }) => gone),
       this.#log.pruneStatistics(ageMs, 1_000),
     ]);
   }

@@ -120,7 +120,7 @@ test.skipIf(!isNode)(
     const codes = await Promise.all([worker.exited, producer.exited]);
 
     expect(seen.upgrade).toMatchObject({ code: 0, stderr: "" });
-    expect(seen.plan.length).toBeGreaterThan(10);
+    expect(seen.plan.length).toBeGreaterThan(9);
     expect(seen.unannounced).toEqual([]);
     expect(seen.strangers).toEqual([]);
     const beside = stepsBeside(seen.plan, `${queue.names.prefix}pgqueuer`);

@@ -282,7 +282,7 @@ test(
     await queue.sql.unsafe(`
     alter table ${queue.table} alter column id type int4;
     alter sequence ${queue.table}_id_seq as int4;
-    drop index ${queue.table}_keyed_idx, ${queue.table}_failed_idx, ${queue.logTable}_created_brin;
+    drop index ${queue.table}_keyed_idx, ${queue.table}_failed_idx, ${queue.logTable}_not_aggregated;
     alter table ${queue.table} reset (autovacuum_vacuum_scale_factor)`);
     await makeLarge(queue.sql, queue.table);
     const pgq = new PgQueuer(await openWorkerDriver(queue.dsn), queue.names);

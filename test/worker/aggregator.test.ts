@@ -1,6 +1,6 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
 import { silentLogger } from "../../src/logger.ts";
-import type { LogStore } from "../../src/queries/log.ts";
+import type { LogStore, Pruned } from "../../src/queries/log.ts";
 import { Aggregator } from "../../src/worker/aggregator.ts";
 import { openTestQueue, type TestQueue, until } from "../support/queue.ts";
 
@@ -18,20 +18,26 @@ function aggregatorOver(
 ): {
   aggregator: Aggregator;
   calls: string[];
+  /** Ids behind which it looked for old rows. */
+  afters: number[];
   state: { stopping: boolean };
 } {
   const calls: string[] = [];
+  const afters: number[] = [];
+  let last = 0;
   const state = { stopping: false };
   const log = {
     aggregate(): Promise<void> {
       calls.push("aggregate");
       return fields.fail?.() ? Promise.reject(new Error("down")) : Promise.resolve();
     },
-    pruneLog(_: number, limit: number): Promise<number> {
+    pruneLog(_: number, limit: number, after: number): Promise<Pruned> {
       calls.push("prune_log");
-      const count = Math.min(rows, limit);
-      rows -= count;
-      return Promise.resolve(count);
+      afters.push(after);
+      const gone = Math.min(rows, limit);
+      rows -= gone;
+      last += gone;
+      return Promise.resolve({ gone, last: gone === 0 ? null : last });
     },
     pruneStatistics(): Promise<number> {
       calls.push("prune_statistics");
@@ -45,7 +51,7 @@ function aggregatorOver(
     logger: silentLogger,
     intervalMs: 20,
   });
-  return { aggregator, calls, state };
+  return { aggregator, calls, afters, state };
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -73,12 +79,27 @@ test("a round deletes ten batches at most, and the next ones go on without a job
 
   aggregator.note();
   aggregator.start();
-  await until("all is deleted", () => calls.filter((call) => call === "prune_log").length === 26);
+  await until("all is deleted", () => calls.filter((call) => call === "prune_log").length === 27);
   await pause(100);
   await aggregator.close();
 
   expect(firstRound).toBe(10);
   expect(calls.filter((call) => call === "aggregate")).toHaveLength(3);
+});
+
+test("each look goes on where the last one ended, and one begins anew after a tenth of the retention", async () => {
+  let ahead = 0;
+  const clock = performance.now.bind(performance);
+  vi.spyOn(performance, "now").mockImplementation(() => clock() + ahead);
+  const { aggregator, afters } = aggregatorOver(2_500, { retentionMs: 60_000 });
+  for (let round = 0; round < 3; round++) {
+    aggregator.note();
+    await aggregator.finish();
+    ahead += 5_000;
+  }
+  vi.restoreAllMocks();
+
+  expect(afters).toEqual([0, 1_000, 2_000, 2_500, 2_500, 0]);
 });
 
 test("a busy worker deletes twice as much as it writes", async () => {
