@@ -12,6 +12,9 @@ const LATE_MS = 250;
 /** Likewise for what a claim must not miss: as long as transactions take on a server in distress. */
 const VERY_LATE_MS = 5_000;
 
+/** A worker that never waits for work looks at everything this often, if claims do not: jobs are put back that were due long ago. */
+const BUSY_LOOK_MS = 10_000;
+
 /** How to look at everything while the others are dealt with. */
 export interface Beside {
   look(): Promise<Outlook>;
@@ -42,6 +45,8 @@ export class AgeCursor {
   #dueAt = -Infinity;
   /** Looks beside that have told. */
   #told = 0;
+  /** When everything was looked at, on the monotonic clock. */
+  #lookedAt = -Infinity;
 
   constructor(gates: readonly Gate[], thorough: boolean, beside: Beside) {
     this.#longestMs = Math.max(0, ...gates.map((gate) => gate.leaseMs));
@@ -54,7 +59,7 @@ export class AgeCursor {
   async lookAhead(look: (ages: Ages) => Promise<Outlook>): Promise<Outlook> {
     const [sentAt, all] = [performance.now(), this.#mayWaitFor(this.#looks)];
     const told = this.#told;
-    const outlook = await (all ? this.#looks.spend(() => look(ANY_AGES)) : look(this.#ages));
+    const outlook = await (all ? this.#lookAtAll(() => look(ANY_AGES)) : look(this.#ages));
     // Unless older ones have been found meanwhile.
     if (this.#told === told) this.#note(outlook, sentAt);
     return outlook;
@@ -65,6 +70,7 @@ export class AgeCursor {
     take: (ageMs: number) => Promise<Taken>,
   ): Promise<Taken> {
     const [sentAt, all] = [performance.now(), this.#mayWaitFor(this.#takeOvers)];
+    if (!this.#seesAll && sentAt - this.#lookedAt > BUSY_LOOK_MS) this.#lookBeside();
     const from = this.#dealtAt;
     const taken = await (all ? this.#takeOvers.spend(() => take(ANY_AGE_MS)) : take(ageMs(from)));
     // Those that had run out have new heartbeats now, or none. The others are younger than the longest lease.
@@ -77,14 +83,17 @@ export class AgeCursor {
    * see {@linkcode AgeCursor.forget}.
    */
   get claimAges(): Ages {
-    const cheap = this.#looks.cheap && this.#takeOvers.cheap;
-    return cheap || this.#thorough ? ANY_AGES : this.#ages;
+    return this.#seesAll ? ANY_AGES : this.#ages;
   }
 
   /** Has the next look and the next take-over read from the oldest: there may be an older one than is known. */
   forget(): void {
     this.#beatAt = -Infinity;
     this.#dealtAt = -Infinity;
+  }
+
+  get #seesAll(): boolean {
+    return this.#thorough || this.#looks.cheap && this.#takeOvers.cheap;
   }
 
   get #ages(): Ages {
@@ -100,15 +109,24 @@ export class AgeCursor {
   #mayWaitFor(ration: Ration): boolean {
     if (this.#thorough) return true;
     if (!this.#looks.slow && !this.#takeOvers.slow) return ration.dueMs === 0;
-    if (this.#looks.dueMs === 0) void this.#lookBeside();
+    this.#lookBeside();
     return false;
   }
 
-  /** Finds out where to read from. */
-  async #lookBeside(): Promise<void> {
+  async #lookAtAll(look: () => Promise<Outlook>): Promise<Outlook> {
+    this.#lookedAt = performance.now();
+    return await this.#looks.spend(look);
+  }
+
+  /** Begins a look at everything, if one may be made. */
+  #lookBeside(): void {
+    if (this.#looks.dueMs === 0) void this.#lookAndTell();
+  }
+
+  async #lookAndTell(): Promise<void> {
     const sentAt = performance.now();
     try {
-      const outlook = await this.#looks.spend(() => this.#beside.look());
+      const outlook = await this.#lookAtAll(() => this.#beside.look());
       this.#told++;
       this.#note(outlook, sentAt);
       if (!this.#looks.slow) this.#takeOvers.forget();

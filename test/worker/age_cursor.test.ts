@@ -217,21 +217,25 @@ test("seats of jobs without a lease may be of any age", async () => {
   expect(cursor.claimAges.seatMs).toBe(ANY_AGE_MS);
 });
 
-test("a due job that was overlooked is found beside the claims, even of a worker that never waits", async () => {
-  let found = 0;
-  const cursor = aCursor(
-    false,
-    () => {
-      now += 1_000;
-      return Promise.resolve(outlook({ firstDueMs: -90_000 }));
-    },
-    () => found++,
-  );
-  await lookTwice(cursor, 1_000);
-  expect(cursor.claimAges.dueMs).toBeLessThan(200_000);
+test.each([1_000, 10])(
+  "a due job that was overlooked is found beside the claims, though the worker never waits, and looks take %d ms",
+  async (tookMs) => {
+    let found = 0;
+    const cursor = aCursor(
+      false,
+      () => {
+        now += tookMs;
+        return Promise.resolve(outlook({ firstDueMs: -900_000 }));
+      },
+      () => found++,
+    );
+    await lookTwice(cursor, tookMs);
+    expect(cursor.claimAges.dueMs).toBeLessThan(200_000);
 
-  await takeOver(cursor, 3);
-  await until("it has been found", () => found === 1);
+    now += 10_000;
+    await takeOver(cursor, 3);
+    await until("it has been found", () => found === 1);
 
-  expect(cursor.claimAges.dueMs).toBe(90_000 + 1_000 + 3 + 5_000);
-});
+    expect(cursor.claimAges.dueMs).toBe(900_000 + tookMs + 3 + 5_000);
+  },
+);
