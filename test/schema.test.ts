@@ -188,6 +188,21 @@ test("an upgrade gives a function back what somebody took from it", async () => 
   expect(await queries.verify("present")).toEqual([]);
 });
 
+test("a function that is missing says what to run, if it is one of ours", async () => {
+  const { name, queries } = schema();
+  await queries.install();
+  const cancel = workerFunctionsOf({ prefix: "" }).find((each) => each.includes("_cancel_"))!;
+  await sql.unsafe(`
+    drop function ${name}.${cancel};
+    create function ${name}.mine() returns trigger as 'begin perform nowhere(); return new; end' language plpgsql;
+    create trigger mine before insert on ${name}.pgqueuer for each row execute procedure ${name}.mine()`);
+
+  await expect(queries.cancel([1])).rejects.toThrow(/fn_pgqueuer_cancel_.*run "pgq install"/);
+  await expect(queries.enqueue("work", null)).rejects.toThrow(
+    /^function nowhere\(\) does not exist$/,
+  );
+});
+
 test("two installers at once both succeed", async () => {
   const { queries } = schema();
 

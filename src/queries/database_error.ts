@@ -26,9 +26,11 @@ export function explained(error: unknown, action: string, settings: Settings): u
   if (error instanceof PgQueuerError) return error;
   const { code, message = "" } = serverErrorOf(error) ?? {};
   switch (code) {
+    case "42883": // undefined_function: of ours, or of somebody's trigger on our tables
+      if (!message.includes(`${settings.prefix}fn_pgqueuer_`)) return error;
+    // falls through
     case "42P01": // undefined_table
     case "42704": // undefined_object, such as the enum
-    case "42883": // undefined_function
       return new SchemaError(`Cannot ${action} as ${message}: run "pgq install"`, { cause: error });
     case "3F000": // invalid_schema_name
       return new SchemaError(

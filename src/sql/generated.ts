@@ -1299,8 +1299,8 @@ $$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off;
 -- What a worker without work waits for.
 
 -- Says whether a job may start now, and in how many milliseconds the next deferred job is due, the first of all was or will
--- be, the next token of a rate comes and the next lease runs out (null: there is none); and whether a job waits for a seat, so that the end of another is
--- worth waking for.
+-- be, the next token of a rate comes and the next lease runs out (null: there is none); and whether a job waits for a seat,
+-- so that the end of another is worth waking for.
 CREATE OR REPLACE FUNCTION {look_ahead_function}(
     event text,           -- to send to every listener, or null
     wanted text[],
