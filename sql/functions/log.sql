@@ -22,8 +22,48 @@ BEGIN
 END;
 $$ LANGUAGE plpgsql STABLE SET enable_seqscan = off SET enable_bitmapscan = off;
 
+-- Folds log rows into counts per second, in batches for at most five seconds. Says whether it stopped before all were counted.
+-- Does nothing while another session does it. Not for a caller's transaction: it holds its locks until the end.
+--
+-- Each row is counted once, whoever aggregates at the same time:
+-- * What is counted is what the UPDATE has flagged, not what a snapshot showed.
+-- * Each statement of the function has a snapshot of its own, so the rows that an earlier holder of the lock flagged are seen.
+-- * A Python dashboard aggregates without the advisory lock and counts what its snapshot shows. The lock on the table
+--   keeps it waiting before it takes that snapshot, and us until it has committed. Reading is not held up.
+CREATE OR REPLACE FUNCTION {aggregate_function}() RETURNS boolean AS $$
+DECLARE
+    deadline timestamptz := clock_timestamp() + interval '5 seconds';
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(hashtext('{statistics_table}')) THEN
+        RETURN false;
+    END IF;
+    LOCK TABLE {statistics_table} IN SHARE ROW EXCLUSIVE MODE;
+    LOOP
+        -- Many at once: while an old snapshot keeps the entries of those that are flagged, each time walks over them first.
+        WITH counted AS (
+            UPDATE {queue_table_log} SET aggregated = true
+            WHERE NOT aggregated AND ctid = ANY (ARRAY(
+                SELECT ctid FROM {queue_table_log} WHERE NOT aggregated LIMIT 50000
+            ))
+            RETURNING created, entrypoint, priority, status
+        )
+        INSERT INTO {statistics_table} AS statistics (created, entrypoint, priority, status, count)
+        SELECT date_trunc('second', created), entrypoint, priority, status, count(*)
+        FROM counted
+        GROUP BY date_trunc('second', created), entrypoint, priority, status
+        ON CONFLICT (priority, date_trunc('sec', timezone('UTC', created)), status, entrypoint)
+        DO UPDATE SET count = statistics.count + excluded.count;
+        IF NOT FOUND THEN
+            RETURN false;
+        ELSIF clock_timestamp() > deadline THEN
+            RETURN true;
+        END IF;
+    END LOOP;
+END;
+$$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET lock_timeout = 3000;
+
 -- Looks at the first log rows behind an id and deletes those that are old and counted in the statistics. Why a held job failed
--- is kept as long as the job. Gives how many it deleted, and the id of the last one that was old (null: none was).
+-- is kept as long as the job. Gives how many it deleted, and the id of the last one that was old and counted (null: none was).
 --
 -- Ids are drawn in the order of time, near enough. To go by the time itself would take an index of it: a btree makes an insert
 -- a quarter more expensive, and a summary of blocks (BRIN) is of no use any more once new rows have taken the place of old
@@ -37,8 +77,8 @@ CREATE OR REPLACE FUNCTION {prune_log_function}(
 BEGIN
     RETURN QUERY
     WITH seen AS (
-        SELECT ctid AS place, id, job_id, status, aggregated,
-            created < (SELECT now() - age * interval '1 millisecond') AS old
+        SELECT ctid AS place, id, job_id, status,
+            aggregated AND created < (SELECT now() - age * interval '1 millisecond') AS old
         FROM {queue_table_log}
         WHERE id > (SELECT after)
         ORDER BY id
@@ -48,7 +88,7 @@ BEGIN
             SELECT entry.ctid FROM {queue_table_log} AS entry
             WHERE entry.ctid = ANY (ARRAY(
                 SELECT seen.place FROM seen
-                WHERE seen.old AND seen.aggregated
+                WHERE seen.old
                     -- Not EXISTS: the planner might read the whole queue for it.
                     AND (
                         seen.status <> 'failed'

@@ -38,48 +38,12 @@ ORDER BY created DESC, entrypoint, priority DESC, both_of_them.status
 LIMIT $2::int4;
 
 -- name: aggregate
--- Folds log rows into counts per second, in batches for at most five seconds. Does nothing while another session does it.
--- Not for a caller's transaction: it holds its locks until the end.
---
--- Each row is counted once, whoever aggregates at the same time:
--- * What is counted is what the UPDATE has flagged, not what a snapshot showed.
--- * Each statement of the block has a snapshot of its own, so the rows that an earlier holder of the lock flagged are seen.
--- * A Python dashboard aggregates without the advisory lock and counts what its snapshot shows. The lock on the table
---   keeps it waiting before it takes that snapshot, and us until it has committed. Reading is not held up.
-DO $$
-DECLARE
-    deadline timestamptz := clock_timestamp() + interval '5 seconds';
-BEGIN
-    IF NOT pg_try_advisory_xact_lock(hashtext('{statistics_table}')) THEN
-        RETURN;
-    END IF;
-    -- Both until the end of the transaction. A table without statistics would be read from its start, where all rows
-    -- are flagged, and not by the index of those that are not.
-    PERFORM set_config('lock_timeout', '3s', true), set_config('enable_seqscan', 'off', true);
-    LOCK TABLE {statistics_table} IN SHARE ROW EXCLUSIVE MODE;
-    LOOP
-        -- Many at once: while an old snapshot keeps the entries of those that are flagged, each time walks over them first.
-        WITH counted AS (
-            UPDATE {queue_table_log} SET aggregated = true
-            WHERE NOT aggregated AND ctid = ANY (ARRAY(
-                SELECT ctid FROM {queue_table_log} WHERE NOT aggregated LIMIT 50000
-            ))
-            RETURNING created, entrypoint, priority, status
-        )
-        INSERT INTO {statistics_table} AS statistics (created, entrypoint, priority, status, count)
-        SELECT date_trunc('second', created), entrypoint, priority, status, count(*)
-        FROM counted
-        GROUP BY date_trunc('second', created), entrypoint, priority, status
-        ON CONFLICT (priority, date_trunc('sec', timezone('UTC', created)), status, entrypoint)
-        DO UPDATE SET count = statistics.count + excluded.count;
-        EXIT WHEN NOT FOUND OR clock_timestamp() > deadline;
-    END LOOP;
-END
-$$;
+-- Folds log rows into counts per second: see sql/functions/log.sql. Says whether there may be more of them.
+SELECT {aggregate_function}() AS more;
 
 -- name: prune_log
 -- Deletes old log rows: see sql/functions/log.sql. Gives how many it deleted, and the id of the last row that was
--- old (null: none was).
+-- old and counted (null: none was).
 --   $1 float8   age in milliseconds above which a row goes
 --   $2 int4     rows to look at
 --   $3 int8     id behind which to look

@@ -43,7 +43,7 @@ export interface RequeueResult {
 export interface Pruned {
   /** Rows deleted. */
   readonly gone: number;
-  /** Id of the last row that was old enough; `null` if none was. */
+  /** Id of the last row that was old enough and counted; `null` if none was. */
   readonly last: number | null;
 }
 
@@ -88,9 +88,13 @@ export class LogStore {
     }));
   }
 
-  /** Folds log rows into statistics, unless another session is doing it. Must not run in a caller's transaction. */
-  async aggregate(): Promise<void> {
-    await this.#query("aggregate", []);
+  /**
+   * Folds log rows into statistics, for some seconds and unless another session is doing it. Says whether there may be more of
+   * them. Must not run in a caller's transaction.
+   */
+  async aggregate(): Promise<boolean> {
+    const [row] = await this.#query<{ more: boolean }>("aggregate", []);
+    return row!.more;
   }
 
   /** Looks at `limit` log rows behind the id `after`, and deletes those older than `retentionMs` that are counted. */

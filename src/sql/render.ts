@@ -14,6 +14,7 @@ export const ENQUEUE_VERSION = 1;
 const FUNCTIONS: Readonly<Record<string, number>> = {
   acknowledge: 1,
   acknowledge_failure: 1,
+  aggregate: 1,
   cancel: 1,
   claim: 5,
   dequeue: 2,

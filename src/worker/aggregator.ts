@@ -11,13 +11,16 @@ const JITTER = 0.2;
 /** Rows that one statement looks at and deletes: few enough to take milliseconds and to hold up nobody. */
 const PRUNE_BATCH = 1_000;
 
-/** Batches of one round. Years of log are deleted at a pace that the database does not feel. */
-const PRUNE_BATCHES = 10;
+/** Rows that one round deletes. Years of log are deleted at a pace that the database does not feel. */
+const PRUNE_ROWS = 10_000;
+
+/** Most batches for that. */
+const BATCHES_PER_ROW = 2 / PRUNE_BATCH;
 
 /** But no slower than the log grows: for the three rows that a job writes twice as many may go. */
 const ROWS_PER_JOB = 6;
 
-/** When to go on deleting after a round that did not get to the end. */
+/** When to go on after a round that did not get to the end. */
 const BEHIND_MS = 1_000;
 
 /**
@@ -103,25 +106,25 @@ export class Aggregator {
     }
   }
 
-  /** Counts and deletes. Says whether there is more to delete. */
+  /** Counts and deletes. Says whether there is more to do. */
   async #round(): Promise<boolean> {
     const { log, retentionMs, logger } = this.#parts;
     if (this.#ending()) return false;
     // Before the statement: a job that ends while it runs may not be counted by it.
     this.#due = false;
-    const batches = Math.max(PRUNE_BATCHES, Math.ceil(this.#jobs * ROWS_PER_JOB / PRUNE_BATCH));
+    const rows = Math.max(PRUNE_ROWS, this.#jobs * ROWS_PER_JOB);
     this.#jobs = 0;
     try {
-      await log.aggregate();
-      if (retentionMs === 0 || performance.now() < this.#pruneAt) return false;
-      const moreLog = await this.#prune(batches, () => this.#pruneLog());
-      const moreCounts = await this.#prune(
-        batches,
-        async () => await log.pruneStatistics(retentionMs, PRUNE_BATCH) === PRUNE_BATCH,
-      );
+      const uncounted = await log.aggregate();
+      if (retentionMs === 0 || performance.now() < this.#pruneAt) return uncounted;
+      const moreLog = await this.#prune(rows, () => this.#pruneLog());
+      const moreCounts = await this.#prune(rows, async () => {
+        const gone = await log.pruneStatistics(retentionMs, PRUNE_BATCH);
+        return { gone, more: gone === PRUNE_BATCH };
+      });
       if (moreLog || moreCounts) return true;
       this.#pruneAt = performance.now() + Math.min(retentionMs * PRUNE_SHARE, LONGEST_PRUNE_MS);
-      return false;
+      return uncounted;
     } catch (error) {
       this.#due = true;
       logger.warn(`Cannot count and prune the log, trying again later: ${error}`);
@@ -129,25 +132,32 @@ export class Aggregator {
     }
   }
 
-  /** Deletes batch by batch. Says whether there is more. */
-  async #prune(batches: number, prune: () => Promise<boolean>): Promise<boolean> {
-    for (let batch = 0; batch < batches; batch++) {
-      if (this.#ending() || !await prune()) return false;
+  /** Deletes so many rows, batch by batch. Says whether there is more. */
+  async #prune(
+    rows: number,
+    prune: () => Promise<{ gone: number; more: boolean }>,
+  ): Promise<boolean> {
+    // A batch may delete next to nothing, as another worker is at it.
+    for (let batches = BATCHES_PER_ROW * rows; rows > 0 && batches > 0; batches--) {
+      if (this.#ending()) return false;
+      const { gone, more } = await prune();
+      if (!more) return false;
+      rows -= gone;
     }
     return true;
   }
 
   /** Deletes one batch of log rows. Says whether there may be more. */
-  async #pruneLog(): Promise<boolean> {
+  async #pruneLog(): Promise<{ gone: number; more: boolean }> {
     const { log, retentionMs } = this.#parts;
     const now = performance.now();
     if (now >= this.#rewindAt) {
       this.#after = 0;
       this.#rewindAt = now + Math.min(retentionMs * REWIND_SHARE, LONGEST_REWIND_MS);
     }
-    const { last } = await log.pruneLog(retentionMs, PRUNE_BATCH, this.#after);
+    const { gone, last } = await log.pruneLog(retentionMs, PRUNE_BATCH, this.#after);
     this.#after = last ?? this.#after;
-    return last !== null;
+    return { gone, more: last !== null };
   }
 
   #ending(): boolean {

@@ -230,8 +230,8 @@ export class RealQueue {
     return this.#queue.releaseUnknown([...known], manager);
   }
 
-  aggregate(): Promise<void> {
-    return this.#log.aggregate();
+  async aggregate(): Promise<void> {
+    await this.#log.aggregate();
   }
 
   /** Gives how many log rows and how many counts went. */

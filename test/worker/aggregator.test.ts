@@ -14,7 +14,13 @@ afterAll(() => queue.close());
 /** An aggregator with rounds of 20 ms over a log with `rows` old rows, and the calls that it made. */
 function aggregatorOver(
   rows: number,
-  fields: { retentionMs?: number; fail?: () => boolean } = {},
+  fields: {
+    retentionMs?: number;
+    fail?: () => boolean;
+    uncounted?: () => boolean;
+    /** How many rows of each batch another worker deletes. */
+    others?: number;
+  } = {},
 ): {
   aggregator: Aggregator;
   calls: string[];
@@ -27,9 +33,10 @@ function aggregatorOver(
   let last = 0;
   const state = { stopping: false };
   const log = {
-    aggregate(): Promise<void> {
+    aggregate(): Promise<boolean> {
       calls.push("aggregate");
-      return fields.fail?.() ? Promise.reject(new Error("down")) : Promise.resolve();
+      if (fields.fail?.()) return Promise.reject(new Error("down"));
+      return Promise.resolve(fields.uncounted?.() ?? false);
     },
     pruneLog(_: number, limit: number, after: number): Promise<Pruned> {
       calls.push("prune_log");
@@ -37,7 +44,10 @@ function aggregatorOver(
       const gone = Math.min(rows, limit);
       rows -= gone;
       last += gone;
-      return Promise.resolve({ gone, last: gone === 0 ? null : last });
+      return Promise.resolve({
+        gone: Math.max(0, gone - (fields.others ?? 0)),
+        last: gone === 0 ? null : last,
+      });
     },
     pruneStatistics(): Promise<number> {
       calls.push("prune_statistics");
@@ -110,6 +120,34 @@ test("a busy worker deletes twice as much as it writes", async () => {
 
   expect(calls.filter((call) => call === "prune_log")).toHaveLength(30);
 });
+
+test("what another worker deletes does not count, but for a round without end", async () => {
+  const half = aggregatorOver(100_000, { others: 400 });
+  half.aggregator.note();
+  await half.aggregator.finish();
+  const none = aggregatorOver(100_000, { others: 1_000 });
+  none.aggregator.note();
+  await none.aggregator.finish();
+
+  expect(half.calls.filter((call) => call === "prune_log")).toHaveLength(17);
+  expect(none.calls.filter((call) => call === "prune_log")).toHaveLength(20);
+});
+
+test.each([0, 60_000])(
+  "with a retention of %d ms it goes on at once while there is more to count",
+  async (retentionMs) => {
+    let more = 3;
+    const { aggregator, calls } = aggregatorOver(0, { retentionMs, uncounted: () => more-- > 0 });
+    aggregator.note();
+    aggregator.start();
+
+    await until("all is counted", () => more < 0);
+    await pause(100);
+    await aggregator.close();
+
+    expect(calls.filter((call) => call === "aggregate")).toHaveLength(4);
+  },
+);
 
 test("where nothing old is left, it looks again after a hundredth of the retention", async () => {
   const { aggregator, calls } = aggregatorOver(0, { retentionMs: 20_000 });
