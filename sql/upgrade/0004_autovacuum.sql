@@ -24,3 +24,18 @@ BEGIN
     END LOOP;
 END
 $$;
+
+-- step: Let autovacuum keep up with the log
+--   mends parameter {queue_table_log_name}.autovacuum_vacuum_cost_delay
+--   locks {queue_table_log} SHARE UPDATE EXCLUSIVE
+DO $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT 1 FROM pg_class CROSS JOIN LATERAL unnest(reloptions) AS option
+        WHERE pg_class.oid = '{queue_table_log}'::regclass
+            AND split_part(option, '=', 1) = 'autovacuum_vacuum_cost_delay'
+    ) THEN
+        ALTER TABLE {queue_table_log} SET (autovacuum_vacuum_cost_delay = 0);
+    END IF;
+END
+$$;

@@ -160,15 +160,15 @@ export function costlyIndexesOf({ queueTable, queueTableLog }: Settings): string
 
 /** Storage parameters that new tables get, and older ones where an operator has set none of that name. */
 export function parametersOf(settings: Settings): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries({
-      autovacuum_vacuum_scale_factor: "0.01",
-      autovacuum_vacuum_threshold: "1000",
-      autovacuum_vacuum_cost_delay: "0",
-      autovacuum_analyze_scale_factor: "0.02",
-      autovacuum_analyze_threshold: "500",
-    }).map(([name, value]) => [`${settings.queueTable}.${name}`, value]),
-  );
+  const { queueTable, queueTableLog } = settings;
+  return {
+    [`${queueTable}.autovacuum_vacuum_scale_factor`]: "0.01",
+    [`${queueTable}.autovacuum_vacuum_threshold`]: "1000",
+    [`${queueTable}.autovacuum_vacuum_cost_delay`]: "0",
+    [`${queueTable}.autovacuum_analyze_scale_factor`]: "0.02",
+    [`${queueTable}.autovacuum_analyze_threshold`]: "500",
+    [`${queueTableLog}.autovacuum_vacuum_cost_delay`]: "0",
+  };
 }
 
 /** Columns that even the oldest release of a table has: without them it is somebody else's table. */

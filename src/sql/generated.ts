@@ -285,7 +285,9 @@ CREATE TABLE IF NOT EXISTS {queue_table_log} (
     entrypoint text NOT NULL,
     traceback jsonb,
     aggregated boolean DEFAULT false
-);
+)
+-- Each row is written twice and deleted once.
+WITH (autovacuum_vacuum_cost_delay = 0);
 
 -- Log rows folded into counts per second.
 CREATE TABLE IF NOT EXISTS {statistics_table} (
@@ -1819,6 +1821,21 @@ BEGIN
             EXECUTE 'ALTER TABLE {queue_table} SET (' || wanted || ')';
         END IF;
     END LOOP;
+END
+$$;
+
+-- step: Let autovacuum keep up with the log
+--   mends parameter {queue_table_log_name}.autovacuum_vacuum_cost_delay
+--   locks {queue_table_log} SHARE UPDATE EXCLUSIVE
+DO $$
+BEGIN
+    IF NOT EXISTS (
+        SELECT 1 FROM pg_class CROSS JOIN LATERAL unnest(reloptions) AS option
+        WHERE pg_class.oid = '{queue_table_log}'::regclass
+            AND split_part(option, '=', 1) = 'autovacuum_vacuum_cost_delay'
+    ) THEN
+        ALTER TABLE {queue_table_log} SET (autovacuum_vacuum_cost_delay = 0);
+    END IF;
 END
 $$;`,
 };

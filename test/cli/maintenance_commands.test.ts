@@ -199,7 +199,11 @@ describe("pgq sql", () => {
 
     expect(verified).toMatchObject({ code: 0 });
     expect(log!.relpersistence).toBe("u");
-    expect(relation).toEqual({ relpersistence: "p", reloptions: null });
+    // As `install` has set it.
+    expect(relation).toEqual({
+      relpersistence: "p",
+      reloptions: ["autovacuum_vacuum_cost_delay=0"],
+    });
     expect(absent).toMatchObject({ code: 0 });
   });
 
