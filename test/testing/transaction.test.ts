@@ -110,7 +110,7 @@ describe("inRolledBackTransaction()", () => {
       );
     }, queue.names);
 
-    await expect(lost).rejects.toThrow(/CONNECTION_CLOSED|ECONNRESET|terminating connection/);
+    await expect(lost).rejects.toThrow(/CONNECTION_CLOSED|ECONNRESET|EPIPE|terminating connection/);
     await sql.end({ timeout: 1 });
   });
 });
