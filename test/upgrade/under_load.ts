@@ -213,13 +213,17 @@ class Watch {
   async waits(isOver: () => boolean): Promise<void> {
     let before = new Set<string>();
     while (!isOver()) {
-      // The lock of NOTIFY is one for all databases: a commit of another test may hold it.
+      // The lock of NOTIFY, an "object" of no database, is one for all sessions that tell something: a commit holds it for as
+      // long as the disk takes.
       const rows = await this.#sql`
         select waiter.pid, waiter.query_start::text as since, left(blocker.query, ${SHOWN}) as query
         from pg_stat_activity as waiter
         cross join lateral unnest(pg_blocking_pids(waiter.pid)) as other(pid)
         join pg_stat_activity as blocker on blocker.pid = other.pid and blocker.datname = waiter.datname
-        where waiter.application_name = ${LOAD} and blocker.application_name <> ${LOAD}`;
+        where waiter.application_name = ${LOAD} and blocker.application_name <> ${LOAD}
+          and not exists (
+            select from pg_locks where pid = waiter.pid and not granted and locktype = 'object' and database = 0
+          )`;
       const now = new Set<string>();
       for (const { pid, since, query } of rows) {
         const step = this.#stepOf(query as string);
