@@ -14,12 +14,12 @@ CREATE OR REPLACE FUNCTION {claim_function}(
     concurrency int4[],   -- most picked jobs of the fleet; 0: no limit
     rate float8[],        -- most starts a second of the fleet; infinity: no limit
     serialized boolean[], -- jobs without a dedupe key run one after another
-    oldest float8,        -- age in milliseconds up to which heartbeats are looked at: no picked job has an older one
+    seat_age float8,      -- age in milliseconds up to which heartbeats are looked at: no picked job has an older one
     owner text[],         -- entrypoint of each range of ready jobs, and so on, as in a claim without limits
     lowest int4[],
     highest int4[],
     after bigint[],
-    due_since float8,     -- age in milliseconds up to which due times are looked at, but for serialized ones
+    due_age float8,       -- age in milliseconds up to which due times are looked at, but for serialized ones
     log_steps boolean     -- write a log row for each claim
 ) RETURNS TABLE (
     id bigint, priority int4, manager_id uuid, created timestamptz, updated timestamptz, heartbeat timestamptz,
@@ -55,7 +55,7 @@ BEGIN
             AS asked(entrypoint, concurrency, rate, serialized)
     ), picked AS (
         SELECT job.entrypoint, job.slot FROM {queue_table} AS job
-        WHERE job.status = 'picked' AND job.heartbeat >= instant - (SELECT oldest) * interval '1 millisecond'
+        WHERE job.status = 'picked' AND job.heartbeat >= instant - (SELECT seat_age) * interval '1 millisecond'
             AND job.entrypoint = ANY (ARRAY(SELECT asked.entrypoint FROM asked WHERE asked.concurrency > 0))
     ), gate AS (
         SELECT asked.*,
@@ -130,7 +130,7 @@ BEGIN
                 FROM part
             ) AS wanted
             CROSS JOIN LATERAL {due_function}(
-                wanted.names, wanted.keyless, instant, instant - due_since * interval '1 millisecond'
+                wanted.names, wanted.keyless, instant, instant - due_age * interval '1 millisecond'
             ) AS due
             GROUP BY due.part
         ) AS place ON place.part = asked.number

@@ -14,7 +14,7 @@ CREATE OR REPLACE FUNCTION {dequeue_function}(
     lowest int4[],      -- lowest priority of each range
     highest int4[],     -- highest priority of each range
     after bigint[],     -- id after which each range begins
-    due_since float8,   -- age in milliseconds up to which due times are looked at: no deferred job is due for longer
+    due_age float8,     -- age in milliseconds up to which due times are looked at: no deferred job is due for longer
     log_steps boolean   -- write a log row for each claim
 ) RETURNS TABLE (
     id bigint, priority int4, entrypoint text, dedupe text, payload bytea, headers jsonb, attempts int4, slot bigint,
@@ -40,7 +40,7 @@ BEGIN
             -- Written so that no index serves: the rows are found by their places.
             WHERE status IS NOT DISTINCT FROM 'queued'
                 AND ctid = ANY (ARRAY(SELECT found.place FROM {due_function}(
-                    wanted, NULL, now(), now() - due_since * interval '1 millisecond'
+                    wanted, NULL, now(), now() - due_age * interval '1 millisecond'
                 ) AS found))
             ORDER BY priority DESC, id
             LIMIT (SELECT most)

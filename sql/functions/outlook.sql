@@ -10,9 +10,9 @@ CREATE OR REPLACE FUNCTION {look_ahead_function}(
     rate float8[],        -- most starts a second of each in the fleet; infinity: no limit
     serialized boolean[], -- whether its jobs without a dedupe key run one after another
     timeout float8[],     -- age in milliseconds at which a heartbeat of each is too old
-    oldest float8,        -- age in milliseconds up to which heartbeats are looked at for leases: there are no older ones
-    counted float8,       -- likewise for seats
-    due_since float8,     -- likewise for due times, but for serialized entrypoints
+    lease_age float8,     -- age in milliseconds up to which heartbeats are looked at for leases: there are no older ones
+    seat_age float8,      -- likewise for seats
+    due_age float8,       -- likewise for due times, but for serialized entrypoints
     owner text[],         -- entrypoint of each range of ready jobs to look at
     lowest int4[],        -- lowest priority of each range
     highest int4[],       -- highest priority of each range
@@ -44,7 +44,7 @@ BEGIN
                 SELECT count(*) FROM (
                     SELECT job.id FROM {queue_table} AS job
                     WHERE job.status = 'picked' AND job.entrypoint = asked.entrypoint
-                        AND job.heartbeat >= now() - (SELECT counted) * interval '1 millisecond'
+                        AND job.heartbeat >= now() - (SELECT seat_age) * interval '1 millisecond'
                     ORDER BY job.heartbeat
                     LIMIT asked.concurrency
                 ) AS picked
@@ -91,7 +91,7 @@ BEGIN
                 WHERE job.entrypoint COLLATE "C" = gate.entrypoint AND job.status = 'queued'
                     AND job.execute_after > job.created
                     AND job.execute_after >= CASE WHEN gate.serialized THEN '-infinity'
-                        ELSE now() - (SELECT due_since) * interval '1 millisecond' END
+                        ELSE now() - (SELECT due_age) * interval '1 millisecond' END
                 ORDER BY job.execute_after
                 LIMIT 1
             ) END AS due,
@@ -99,7 +99,7 @@ BEGIN
                 SELECT extract(epoch FROM job.heartbeat - clock_timestamp()) * 1000 + gate.timeout
                 FROM {queue_table} AS job
                 WHERE job.status = 'picked' AND job.entrypoint = gate.entrypoint AND gate.timeout > 0
-                    AND job.heartbeat >= now() - (SELECT oldest) * interval '1 millisecond'
+                    AND job.heartbeat >= now() - (SELECT lease_age) * interval '1 millisecond'
                 ORDER BY job.heartbeat
                 LIMIT 1
             ) AS stale

@@ -383,12 +383,12 @@ CREATE OR REPLACE FUNCTION {claim_function}(
     concurrency int4[],   -- most picked jobs of the fleet; 0: no limit
     rate float8[],        -- most starts a second of the fleet; infinity: no limit
     serialized boolean[], -- jobs without a dedupe key run one after another
-    oldest float8,        -- age in milliseconds up to which heartbeats are looked at: no picked job has an older one
+    seat_age float8,      -- age in milliseconds up to which heartbeats are looked at: no picked job has an older one
     owner text[],         -- entrypoint of each range of ready jobs, and so on, as in a claim without limits
     lowest int4[],
     highest int4[],
     after bigint[],
-    due_since float8,     -- age in milliseconds up to which due times are looked at, but for serialized ones
+    due_age float8,       -- age in milliseconds up to which due times are looked at, but for serialized ones
     log_steps boolean     -- write a log row for each claim
 ) RETURNS TABLE (
     id bigint, priority int4, manager_id uuid, created timestamptz, updated timestamptz, heartbeat timestamptz,
@@ -424,7 +424,7 @@ BEGIN
             AS asked(entrypoint, concurrency, rate, serialized)
     ), picked AS (
         SELECT job.entrypoint, job.slot FROM {queue_table} AS job
-        WHERE job.status = 'picked' AND job.heartbeat >= instant - (SELECT oldest) * interval '1 millisecond'
+        WHERE job.status = 'picked' AND job.heartbeat >= instant - (SELECT seat_age) * interval '1 millisecond'
             AND job.entrypoint = ANY (ARRAY(SELECT asked.entrypoint FROM asked WHERE asked.concurrency > 0))
     ), gate AS (
         SELECT asked.*,
@@ -499,7 +499,7 @@ BEGIN
                 FROM part
             ) AS wanted
             CROSS JOIN LATERAL {due_function}(
-                wanted.names, wanted.keyless, instant, instant - due_since * interval '1 millisecond'
+                wanted.names, wanted.keyless, instant, instant - due_age * interval '1 millisecond'
             ) AS due
             GROUP BY due.part
         ) AS place ON place.part = asked.number
@@ -601,7 +601,7 @@ CREATE OR REPLACE FUNCTION {dequeue_function}(
     lowest int4[],      -- lowest priority of each range
     highest int4[],     -- highest priority of each range
     after bigint[],     -- id after which each range begins
-    due_since float8,   -- age in milliseconds up to which due times are looked at: no deferred job is due for longer
+    due_age float8,     -- age in milliseconds up to which due times are looked at: no deferred job is due for longer
     log_steps boolean   -- write a log row for each claim
 ) RETURNS TABLE (
     id bigint, priority int4, entrypoint text, dedupe text, payload bytea, headers jsonb, attempts int4, slot bigint,
@@ -627,7 +627,7 @@ BEGIN
             -- Written so that no index serves: the rows are found by their places.
             WHERE status IS NOT DISTINCT FROM 'queued'
                 AND ctid = ANY (ARRAY(SELECT found.place FROM {due_function}(
-                    wanted, NULL, now(), now() - due_since * interval '1 millisecond'
+                    wanted, NULL, now(), now() - due_age * interval '1 millisecond'
                 ) AS found))
             ORDER BY priority DESC, id
             LIMIT (SELECT most)
@@ -1350,9 +1350,9 @@ CREATE OR REPLACE FUNCTION {look_ahead_function}(
     rate float8[],        -- most starts a second of each in the fleet; infinity: no limit
     serialized boolean[], -- whether its jobs without a dedupe key run one after another
     timeout float8[],     -- age in milliseconds at which a heartbeat of each is too old
-    oldest float8,        -- age in milliseconds up to which heartbeats are looked at for leases: there are no older ones
-    counted float8,       -- likewise for seats
-    due_since float8,     -- likewise for due times, but for serialized entrypoints
+    lease_age float8,     -- age in milliseconds up to which heartbeats are looked at for leases: there are no older ones
+    seat_age float8,      -- likewise for seats
+    due_age float8,       -- likewise for due times, but for serialized entrypoints
     owner text[],         -- entrypoint of each range of ready jobs to look at
     lowest int4[],        -- lowest priority of each range
     highest int4[],       -- highest priority of each range
@@ -1384,7 +1384,7 @@ BEGIN
                 SELECT count(*) FROM (
                     SELECT job.id FROM {queue_table} AS job
                     WHERE job.status = 'picked' AND job.entrypoint = asked.entrypoint
-                        AND job.heartbeat >= now() - (SELECT counted) * interval '1 millisecond'
+                        AND job.heartbeat >= now() - (SELECT seat_age) * interval '1 millisecond'
                     ORDER BY job.heartbeat
                     LIMIT asked.concurrency
                 ) AS picked
@@ -1431,7 +1431,7 @@ BEGIN
                 WHERE job.entrypoint COLLATE "C" = gate.entrypoint AND job.status = 'queued'
                     AND job.execute_after > job.created
                     AND job.execute_after >= CASE WHEN gate.serialized THEN '-infinity'
-                        ELSE now() - (SELECT due_since) * interval '1 millisecond' END
+                        ELSE now() - (SELECT due_age) * interval '1 millisecond' END
                 ORDER BY job.execute_after
                 LIMIT 1
             ) END AS due,
@@ -1439,7 +1439,7 @@ BEGIN
                 SELECT extract(epoch FROM job.heartbeat - clock_timestamp()) * 1000 + gate.timeout
                 FROM {queue_table} AS job
                 WHERE job.status = 'picked' AND job.entrypoint = gate.entrypoint AND gate.timeout > 0
-                    AND job.heartbeat >= now() - (SELECT oldest) * interval '1 millisecond'
+                    AND job.heartbeat >= now() - (SELECT lease_age) * interval '1 millisecond'
                 ORDER BY job.heartbeat
                 LIMIT 1
             ) AS stale

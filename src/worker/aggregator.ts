@@ -14,9 +14,6 @@ const PRUNE_BATCH = 1_000;
 /** Rows that one round deletes. Years of log are deleted at a pace that the database does not feel. */
 const PRUNE_ROWS = 10_000;
 
-/** Most batches for that. */
-const BATCHES_PER_ROW = 2 / PRUNE_BATCH;
-
 /** But no slower than the log grows: for the three rows that a job writes twice as many may go. */
 const ROWS_PER_JOB = 6;
 
@@ -137,12 +134,13 @@ export class Aggregator {
     rows: number,
     prune: () => Promise<{ gone: number; more: boolean }>,
   ): Promise<boolean> {
-    // A batch may delete next to nothing, as another worker is at it.
-    for (let batches = BATCHES_PER_ROW * rows; rows > 0 && batches > 0; batches--) {
+    let deleted = 0;
+    // A batch may delete next to nothing, as another worker is at it: so the rows it looks at count, too.
+    for (let seen = 0; deleted < rows && seen < 2 * rows; seen += PRUNE_BATCH) {
       if (this.#ending()) return false;
       const { gone, more } = await prune();
       if (!more) return false;
-      rows -= gone;
+      deleted += gone;
     }
     return true;
   }
