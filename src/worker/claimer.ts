@@ -54,7 +54,8 @@ export class Claimer {
   readonly #names: readonly string[];
   /** Whether claims have to count. */
   readonly limited: boolean;
-  readonly #leased: boolean;
+  /** `Infinity` if nothing is leased. */
+  readonly #shortestLeaseMs: number;
   readonly #cursor: ClaimCursor;
   /** One for each reach. Each claim may look back as far as the shortest, so that its ration is not asked. */
   readonly #looks: readonly Ration[] = REACHES_MS.map((_, reach) =>
@@ -81,7 +82,9 @@ export class Claimer {
     this.#parts = parts;
     this.#names = parts.gates.map((gate) => gate.entrypoint);
     this.limited = parts.gates.some(isLimited);
-    this.#leased = parts.gates.some((gate) => gate.leaseMs > 0);
+    this.#shortestLeaseMs = Math.min(
+      ...parts.gates.map((gate) => gate.leaseMs).filter((ms) => ms > 0),
+    );
     const serialized = parts.gates.filter((gate) => gate.serializedDispatch);
     this.#cursor = new ClaimCursor(this.#names, serialized.map((gate) => gate.entrypoint));
     this.#ages = new AgeCursor(parts.gates, parts.thorough ?? false, {
@@ -111,7 +114,8 @@ export class Claimer {
   /** Deals with the jobs of dead workers, if it is time for that, except those in `running`. */
   async takeOver(limit: number, running: () => readonly JobId[]): Promise<TakeOver> {
     const claimedAt = momentNow();
-    if (limit === 0 || !this.#leased || claimedAt.monotonic < this.#takeOverAt) {
+    const isTime = this.#shortestLeaseMs < Infinity && claimedAt.monotonic >= this.#takeOverAt;
+    if (limit === 0 || !isTime) {
       return { jobs: [], canceled: [], claimedAt };
     }
     this.#takeOverAt = claimedAt.monotonic + TAKE_OVER_INTERVAL_MS;
@@ -135,7 +139,8 @@ export class Claimer {
     const outlook = await this.#ages.lookAhead((ages) =>
       queue.lookAhead(gates, event, ranges, ages)
     );
-    this.#takeOverAt = Math.min(this.#takeOverAt, performance.now() + outlook.staleMs);
+    // Those that are claimed from now on do not run out any sooner: no claim of the next job has to wait for a look at them.
+    this.#takeOverAt = performance.now() + Math.min(outlook.staleMs, this.#shortestLeaseMs);
     if (!outlook.ready) this.#seen = Math.max(this.#seen, reach);
     return outlook;
   }

@@ -1,4 +1,5 @@
 /** A worker of a chaos run. Its handlers do what their jobs say, and write it down past the proxies. */
+import "../support/ends_with_parent.ts";
 import process from "node:process";
 import { type Job, type JobContext, type Logger, openWorkerDriver, PgQueuer } from "../../mod.ts";
 import { text } from "../support/queue.ts";

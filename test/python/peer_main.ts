@@ -1,5 +1,6 @@
 /** A peer of this project: see protocol.ts. Told by PEER where the database is, by PGQUEUER_* what its tables are called. */
 import { createInterface } from "node:readline";
+import "../support/ends_with_parent.ts";
 import process from "node:process";
 import postgres from "postgres";
 import {

@@ -1,4 +1,5 @@
 /** A scheduler for the tests of G11. Each fire writes a row, by default in a transaction of its own. */
+import "./ends_with_parent.ts";
 import process from "node:process";
 import postgres from "postgres";
 import { openWorkerDriver, PgQueuer } from "../../mod.ts";

@@ -1,4 +1,5 @@
 /** A worker for the tests of guarantees. Its handlers write what they do to a table that the test reads. */
+import "./ends_with_parent.ts";
 import process from "node:process";
 import postgres from "postgres";
 import { openWorkerDriver, PgQueuer } from "../../mod.ts";

@@ -9,6 +9,7 @@
  */
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
+import "../support/ends_with_parent.ts";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import postgres from "postgres";

@@ -189,3 +189,38 @@ test("due jobs behind more priorities than a claim looks at do not wait for ever
 
   expect(jobs.length).toBe(1_000);
 });
+
+test("the next claim of an idle worker waits for no look at leases before one can have run out", async () => {
+  let looks = 0;
+  let ahead = 0;
+  const clock = performance.now.bind(performance);
+  vi.spyOn(performance, "now").mockImplementation(() => clock() + ahead);
+  const worker = claimer(["work"], {
+    queue: {
+      lookAhead: store.lookAhead.bind(store),
+      takeOver(...args: Parameters<QueueStore["takeOver"]>) {
+        looks++;
+        return store.takeOver(...args);
+      },
+    } as unknown as QueueStore,
+  });
+  const looksAfter = async (ms: number): Promise<number> => {
+    ahead += ms;
+    await worker.takeOver(1, () => []);
+    return looks;
+  };
+  expect(await looksAfter(0)).toBe(1);
+
+  // Nothing is leased: what is claimed from now on lasts for 30 s.
+  await worker.lookAhead(null);
+  expect(await looksAfter(28_000)).toBe(1);
+  expect(await looksAfter(2_000)).toBe(2);
+
+  // A lease has five seconds left.
+  await queue.queries.enqueue("work", null);
+  await claim(claimer(["work"]), 1);
+  await queue.sql`update ${queue.sql(queue.table)} set heartbeat = now() - interval '25 seconds'`;
+  await worker.lookAhead(null);
+  expect(await looksAfter(3_000)).toBe(2);
+  expect(await looksAfter(2_000)).toBe(3);
+});
