@@ -4,12 +4,20 @@ DROP TABLE IF EXISTS {queue_table_log};
 DROP TABLE IF EXISTS {statistics_table};
 DROP TABLE IF EXISTS {schedules_table};
 DROP TABLE IF EXISTS {limits_table};
-DROP FUNCTION IF EXISTS {schema_prefix}{prefix}fn_pgqueuer_claim_1(int4, uuid, text[], int4[], float8[], boolean[]);
-DROP FUNCTION IF EXISTS {schema_prefix}{prefix}fn_pgqueuer_claim_2(int4, int4, uuid, text[], int4[], float8[], boolean[], boolean);
-DROP FUNCTION IF EXISTS {schema_prefix}{prefix}fn_pgqueuer_claim_3(int4, int4, uuid, text[], int4[], float8[], boolean[], boolean);
-DROP FUNCTION IF EXISTS {schema_prefix}{prefix}fn_pgqueuer_due_1(text, timestamptz);
-DROP FUNCTION IF EXISTS
-    {worker_functions};
+-- Those of former releases, too, which workers of those releases send: their numbers are not known here.
+DO $$
+DECLARE
+    function regprocedure;
+BEGIN
+    FOR function IN
+        SELECT proc.oid FROM pg_proc AS proc JOIN pg_namespace AS space ON space.oid = proc.pronamespace
+        WHERE proc.proname ~ '^{prefix}fn_pgqueuer_[a-z_]+_[0-9]+$'
+            AND CASE '{schema_name}' WHEN '' THEN pg_function_is_visible(proc.oid) ELSE space.nspname = '{schema_name}' END
+    LOOP
+        EXECUTE 'DROP FUNCTION ' || function;
+    END LOOP;
+END;
+$$;
 DROP FUNCTION IF EXISTS {enqueue_function}(text, bytea, bigint, interval, timestamptz, text, jsonb, text);
 DROP FUNCTION IF EXISTS {enqueue_function}(text, text, bigint, interval, timestamptz, text, jsonb, text);
 DROP FUNCTION IF EXISTS {enqueue_function}(text, jsonb, bigint, interval, timestamptz, text, jsonb, text);

@@ -229,3 +229,36 @@ test("a look for old log rows reads no more of the log than it looks at", async 
   expect(rows).toBe(1);
   expect(pages).toBeLessThanOrEqual(MOST_PAGES);
 });
+
+test.each(["dequeue", "acknowledge"] as const)(
+  "the count of %s reads no more of the statistics than it adds",
+  async (name) => {
+    if (!explainer.seesFunctions) return;
+    const { sql } = explainer;
+    const table = `${queue.table}_statistics`;
+    const [, , parameters] = hot().find((statement) => statement[1] === name)!;
+    await sql`truncate ${sql(table)}`;
+    // Planned while it is empty.
+    await explainer.repeat(name, parameters, 6);
+    await sql`
+      insert into ${sql(table)} (created, entrypoint, priority, status, count)
+      select date_trunc('second', now()) - n * interval '1 second', 'work', 0, 'picked', 1
+      from generate_series(1, 50000) n`;
+
+    const { nodes } = await explainer.measure(name, parameters);
+
+    const scans = nodes.filter((node) =>
+      node["Relation Name"] === `${queue.names.prefix}pgqueuer_statistics` &&
+      node["Node Type"].includes("Scan") && node["Actual Loops"] > 0
+    );
+    expect(scans.length).toBeGreaterThan(0);
+    for (const scan of scans) {
+      expect(scan["Node Type"]).not.toMatch(/Seq|Bitmap/);
+      expect(pagesOf(scan)).toBeLessThanOrEqual(20);
+    }
+    // Two looks by the key, and one at the places that the second found. A plan for all values does not show them.
+    const unique = `${queue.names.prefix}pgqueuer_statistics_unique_count`;
+    expect(scans.map((scan) => scan["Index Name"])).toEqual([unique, unique, undefined]);
+    expect(scans[2]!["TID Cond"]).not.toMatch(/\(\d+,/);
+  },
+);

@@ -205,9 +205,16 @@ BEGIN
         ) AS taken
         WHERE bucket.entrypoint = taken.entrypoint
     ), logged AS (
-        INSERT INTO {queue_table_log} (created, job_id, status, entrypoint, priority)
-        SELECT instant, claimed.id, 'picked', claimed.entrypoint, claimed.priority FROM claimed
-        WHERE log_steps
+        INSERT INTO {queue_table_log} (created, job_id, status, entrypoint, priority, aggregated)
+        SELECT instant, claimed.id, 'picked', claimed.entrypoint, claimed.priority,
+            (
+                -- For fewer a count of their own saves nothing.
+                SELECT CASE WHEN count(*) >= 10 THEN
+                    {count_function}(instant, array_agg(claimed.entrypoint), array_agg(claimed.priority), 'picked')
+                ELSE false END
+                FROM claimed
+            )
+        FROM claimed WHERE log_steps
     )
     SELECT claimed.id::bigint, claimed.priority, claimed.queue_manager_id, claimed.created, claimed.updated,
         claimed.heartbeat, claimed.execute_after, claimed.status, claimed.entrypoint, claimed.dedupe_key,

@@ -55,8 +55,16 @@ BEGIN
         ))
         RETURNING id::bigint, priority, entrypoint, dedupe_key, payload, headers, attempts, slot, created, execute_after
     ), logged AS (
-        INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-        SELECT claimed.id, 'picked', claimed.entrypoint, claimed.priority FROM claimed WHERE log_steps
+        INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority, aggregated)
+        SELECT claimed.id, 'picked', claimed.entrypoint, claimed.priority,
+            (
+                -- For fewer a count of their own saves nothing.
+                SELECT CASE WHEN count(*) >= 10 THEN
+                    {count_function}(now(), array_agg(claimed.entrypoint), array_agg(claimed.priority), 'picked')
+                ELSE false END
+                FROM claimed
+            )
+        FROM claimed WHERE log_steps
     )
     SELECT * FROM claimed ORDER BY claimed.priority DESC, claimed.id;
 END;

@@ -25,6 +25,8 @@ CREATE OR REPLACE FUNCTION {acknowledge_function}(
     leases bigint[]
 ) RETURNS TABLE (id bigint) AS $$
 #variable_conflict use_column
+DECLARE
+    instant timestamptz := clock_timestamp();
 BEGIN
     RETURN QUERY
     WITH given AS (
@@ -36,8 +38,16 @@ BEGIN
             AND job.status IS NOT DISTINCT FROM 'picked' AND job.queue_manager_id IS NOT DISTINCT FROM manager
         RETURNING job.id, job.entrypoint, job.priority
     )
-    INSERT INTO {queue_table_log} AS entry (job_id, status, entrypoint, priority, created)
-    SELECT ended.id, outcome, ended.entrypoint, ended.priority, clock_timestamp() FROM ended
+    INSERT INTO {queue_table_log} AS entry (job_id, status, entrypoint, priority, created, aggregated)
+    SELECT ended.id, outcome, ended.entrypoint, ended.priority, instant,
+        (
+            -- For fewer a count of their own saves nothing.
+            SELECT CASE WHEN count(*) >= 10 THEN
+                {count_function}(instant, array_agg(ended.entrypoint), array_agg(ended.priority), outcome)
+            ELSE false END
+            FROM ended
+        )
+    FROM ended
     RETURNING entry.job_id::bigint;
 END;
 $$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off;

@@ -354,12 +354,20 @@ DROP TABLE IF EXISTS {queue_table_log};
 DROP TABLE IF EXISTS {statistics_table};
 DROP TABLE IF EXISTS {schedules_table};
 DROP TABLE IF EXISTS {limits_table};
-DROP FUNCTION IF EXISTS {schema_prefix}{prefix}fn_pgqueuer_claim_1(int4, uuid, text[], int4[], float8[], boolean[]);
-DROP FUNCTION IF EXISTS {schema_prefix}{prefix}fn_pgqueuer_claim_2(int4, int4, uuid, text[], int4[], float8[], boolean[], boolean);
-DROP FUNCTION IF EXISTS {schema_prefix}{prefix}fn_pgqueuer_claim_3(int4, int4, uuid, text[], int4[], float8[], boolean[], boolean);
-DROP FUNCTION IF EXISTS {schema_prefix}{prefix}fn_pgqueuer_due_1(text, timestamptz);
-DROP FUNCTION IF EXISTS
-    {worker_functions};
+-- Those of former releases, too, which workers of those releases send: their numbers are not known here.
+DO $$
+DECLARE
+    function regprocedure;
+BEGIN
+    FOR function IN
+        SELECT proc.oid FROM pg_proc AS proc JOIN pg_namespace AS space ON space.oid = proc.pronamespace
+        WHERE proc.proname ~ '^{prefix}fn_pgqueuer_[a-z_]+_[0-9]+$'
+            AND CASE '{schema_name}' WHEN '' THEN pg_function_is_visible(proc.oid) ELSE space.nspname = '{schema_name}' END
+    LOOP
+        EXECUTE 'DROP FUNCTION ' || function;
+    END LOOP;
+END;
+$$;
 DROP FUNCTION IF EXISTS {enqueue_function}(text, bytea, bigint, interval, timestamptz, text, jsonb, text);
 DROP FUNCTION IF EXISTS {enqueue_function}(text, text, bigint, interval, timestamptz, text, jsonb, text);
 DROP FUNCTION IF EXISTS {enqueue_function}(text, jsonb, bigint, interval, timestamptz, text, jsonb, text);
@@ -574,9 +582,16 @@ BEGIN
         ) AS taken
         WHERE bucket.entrypoint = taken.entrypoint
     ), logged AS (
-        INSERT INTO {queue_table_log} (created, job_id, status, entrypoint, priority)
-        SELECT instant, claimed.id, 'picked', claimed.entrypoint, claimed.priority FROM claimed
-        WHERE log_steps
+        INSERT INTO {queue_table_log} (created, job_id, status, entrypoint, priority, aggregated)
+        SELECT instant, claimed.id, 'picked', claimed.entrypoint, claimed.priority,
+            (
+                -- For fewer a count of their own saves nothing.
+                SELECT CASE WHEN count(*) >= 10 THEN
+                    {count_function}(instant, array_agg(claimed.entrypoint), array_agg(claimed.priority), 'picked')
+                ELSE false END
+                FROM claimed
+            )
+        FROM claimed WHERE log_steps
     )
     SELECT claimed.id::bigint, claimed.priority, claimed.queue_manager_id, claimed.created, claimed.updated,
         claimed.heartbeat, claimed.execute_after, claimed.status, claimed.entrypoint, claimed.dedupe_key,
@@ -642,8 +657,16 @@ BEGIN
         ))
         RETURNING id::bigint, priority, entrypoint, dedupe_key, payload, headers, attempts, slot, created, execute_after
     ), logged AS (
-        INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-        SELECT claimed.id, 'picked', claimed.entrypoint, claimed.priority FROM claimed WHERE log_steps
+        INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority, aggregated)
+        SELECT claimed.id, 'picked', claimed.entrypoint, claimed.priority,
+            (
+                -- For fewer a count of their own saves nothing.
+                SELECT CASE WHEN count(*) >= 10 THEN
+                    {count_function}(now(), array_agg(claimed.entrypoint), array_agg(claimed.priority), 'picked')
+                ELSE false END
+                FROM claimed
+            )
+        FROM claimed WHERE log_steps
     )
     SELECT * FROM claimed ORDER BY claimed.priority DESC, claimed.id;
 END;
@@ -986,6 +1009,69 @@ BEGIN
 END;
 $$ LANGUAGE plpgsql STABLE SET enable_seqscan = off SET enable_bitmapscan = off;
 
+-- Counts log rows of one second and status for the statement that writes them: all of them, or none. Says whether it did. If not,
+-- they are counted later, which writes each of them anew with all its index entries: a fifth of what a job costs the server.
+--
+-- No claim waits for it. Where the table or a row is locked, by another claim for a moment or by an aggregation for seconds, they
+-- are counted later, and so where the role may not count. A row that another session has just inserted is waited for, as
+-- nothing shows it: once in a second, for a commit of a claim most often. By the time-out no two wait for each other, either.
+CREATE OR REPLACE FUNCTION {count_function}(
+    instant timestamptz,
+    entrypoints text[],   -- of each row
+    priorities int4[],    -- of each row
+    outcome {queue_status_type}
+) RETURNS boolean AS $$
+#variable_conflict use_column
+DECLARE
+    names text[];
+    levels int4[];
+    numbers bigint[];
+    places tid[];
+BEGIN
+    SELECT array_agg(part.entrypoint), array_agg(part.priority), array_agg(part.number) INTO names, levels, numbers
+    FROM (
+        SELECT entry.entrypoint, entry.priority, count(*) AS number
+        FROM unnest((SELECT entrypoints), (SELECT priorities)) AS entry(entrypoint, priority)
+        GROUP BY entry.entrypoint, entry.priority
+        ORDER BY entry.entrypoint, entry.priority
+    ) AS part;
+    BEGIN
+        LOCK TABLE {statistics_table} IN ROW EXCLUSIVE MODE NOWAIT;
+        INSERT INTO {statistics_table} (created, entrypoint, priority, status, count)
+        SELECT date_trunc('second', instant), part.entrypoint, part.priority, outcome, 0
+        FROM unnest((SELECT names), (SELECT levels)) AS part(entrypoint, priority)
+        -- A conflict with one that is there and locked would be waited for. Not EXISTS: the planner might read all counts for it.
+        WHERE (
+            SELECT counted.id FROM {statistics_table} AS counted
+            WHERE counted.priority = part.priority AND counted.status = outcome AND counted.entrypoint = part.entrypoint
+                AND date_trunc('sec', timezone('UTC', counted.created)) = date_trunc('sec', timezone('UTC', instant))
+        ) IS NULL
+        ON CONFLICT DO NOTHING;
+        SELECT array_agg(free.place), array_agg(free.number) INTO places, numbers
+        FROM (
+            SELECT counted.place, part.number
+            FROM unnest((SELECT names), (SELECT levels), (SELECT numbers)) AS part(entrypoint, priority, number)
+            CROSS JOIN LATERAL (
+                SELECT ctid AS place FROM {statistics_table}
+                WHERE priority = part.priority AND status = outcome AND entrypoint = part.entrypoint
+                    AND date_trunc('sec', timezone('UTC', created)) = date_trunc('sec', timezone('UTC', instant))
+                FOR UPDATE SKIP LOCKED
+            ) AS counted
+        ) AS free;
+        IF cardinality(places) = cardinality(names) THEN
+            -- Not by a join: that would read all counts.
+            UPDATE {statistics_table} SET count = count + numbers[array_position(places, ctid)]
+            WHERE ctid = ANY ((SELECT places)::tid[]);
+        ELSE
+            RAISE lock_not_available;
+        END IF;
+        RETURN true;
+    EXCEPTION WHEN lock_not_available OR serialization_failure OR insufficient_privilege THEN
+        RETURN false;
+    END;
+END;
+$$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET lock_timeout = 20;
+
 -- Folds log rows into counts per second, in batches for at most five seconds. Says whether it stopped before all were counted.
 -- Does nothing while another session does it. Not for a caller's transaction: it holds its locks until the end.
 --
@@ -1094,6 +1180,8 @@ CREATE OR REPLACE FUNCTION {acknowledge_function}(
     leases bigint[]
 ) RETURNS TABLE (id bigint) AS $$
 #variable_conflict use_column
+DECLARE
+    instant timestamptz := clock_timestamp();
 BEGIN
     RETURN QUERY
     WITH given AS (
@@ -1105,8 +1193,16 @@ BEGIN
             AND job.status IS NOT DISTINCT FROM 'picked' AND job.queue_manager_id IS NOT DISTINCT FROM manager
         RETURNING job.id, job.entrypoint, job.priority
     )
-    INSERT INTO {queue_table_log} AS entry (job_id, status, entrypoint, priority, created)
-    SELECT ended.id, outcome, ended.entrypoint, ended.priority, clock_timestamp() FROM ended
+    INSERT INTO {queue_table_log} AS entry (job_id, status, entrypoint, priority, created, aggregated)
+    SELECT ended.id, outcome, ended.entrypoint, ended.priority, instant,
+        (
+            -- For fewer a count of their own saves nothing.
+            SELECT CASE WHEN count(*) >= 10 THEN
+                {count_function}(instant, array_agg(ended.entrypoint), array_agg(ended.priority), outcome)
+            ELSE false END
+            FROM ended
+        )
+    FROM ended
     RETURNING entry.job_id::bigint;
 END;
 $$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off;

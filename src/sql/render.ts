@@ -12,12 +12,13 @@ export const ENQUEUE_VERSION = 1;
 
 /** The functions of `sql/functions`. The number of each goes up when what it does or takes changes. */
 const FUNCTIONS: Readonly<Record<string, number>> = {
-  acknowledge: 1,
+  acknowledge: 2,
   acknowledge_failure: 1,
   aggregate: 1,
   cancel: 1,
-  claim: 5,
-  dequeue: 2,
+  claim: 6,
+  count: 1,
+  dequeue: 3,
   due: 3,
   heartbeat: 1,
   hold: 1,
