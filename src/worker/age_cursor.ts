@@ -1,7 +1,7 @@
 import { type Ages, ANY_AGE_MS, ANY_AGES } from "../queries/ages.ts";
 import type { Gate } from "../queries/gate.ts";
 import type { Outlook } from "../queries/queue.ts";
-import { Ration } from "./ration.ts";
+import { Plain, Ration } from "./ration.ts";
 
 /** Leases last for seconds, so there is time. */
 const PARTS = 100;
@@ -35,8 +35,11 @@ export class AgeCursor {
   readonly #allLeased: boolean;
   readonly #thorough: boolean;
   readonly #beside: Beside;
-  readonly #looks = new Ration(PARTS);
-  readonly #takeOvers = new Ration(PARTS);
+  /** Looks that read from a known age on. */
+  readonly #plainLooks = new Plain();
+  readonly #looks = new Ration(PARTS, this.#plainLooks);
+  readonly #plainTakeOvers = new Plain();
+  readonly #takeOvers = new Ration(PARTS, this.#plainTakeOvers);
   /** Instants on the monotonic clock. No heartbeat was older than this one, but for a claim that was committed late. */
   #beatAt = -Infinity;
   /** Of those that were older than this one, all have been dealt with. */
@@ -59,7 +62,10 @@ export class AgeCursor {
   async lookAhead(look: (ages: Ages) => Promise<Outlook>): Promise<Outlook> {
     const [sentAt, all] = [performance.now(), this.#mayWaitFor(this.#looks)];
     const told = this.#told;
-    const outlook = await (all ? this.#lookAtAll(() => look(ANY_AGES)) : look(this.#ages));
+    const outlook =
+      await (all
+        ? this.#lookAtAll(() => look(ANY_AGES))
+        : this.#plainLooks.time(() => look(this.#ages)));
     // Unless older ones have been found meanwhile.
     if (this.#told === told) this.#note(outlook, sentAt);
     return outlook;
@@ -72,7 +78,10 @@ export class AgeCursor {
     const [sentAt, all] = [performance.now(), this.#mayWaitFor(this.#takeOvers)];
     if (!this.#seesAll && sentAt - this.#lookedAt > BUSY_LOOK_MS) this.#lookBeside();
     const from = this.#dealtAt;
-    const taken = await (all ? this.#takeOvers.spend(() => take(ANY_AGE_MS)) : take(ageMs(from)));
+    const taken =
+      await (all
+        ? this.#takeOvers.spend(() => take(ANY_AGE_MS))
+        : this.#plainTakeOvers.time(() => take(ageMs(from))));
     // Those that had run out have new heartbeats now, or none. The others are younger than the longest lease.
     if (taken.all && this.#dealtAt === from) this.#dealtAt = sentAt - this.#longestMs;
     return taken;

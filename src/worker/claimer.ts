@@ -8,7 +8,7 @@ import type { Outlook, QueueStore } from "../queries/queue.ts";
 import type { Room } from "./attempts.ts";
 import { ClaimCursor, FRONT, REACHES_MS } from "./claim_cursor.ts";
 import { AgeCursor } from "./age_cursor.ts";
-import { Ration } from "./ration.ts";
+import { Plain, Ration } from "./ration.ts";
 import type { Claim } from "./heartbeat.ts";
 import { momentNow } from "./moment.ts";
 
@@ -57,9 +57,11 @@ export class Claimer {
   /** `Infinity` if nothing is leased. */
   readonly #shortestLeaseMs: number;
   readonly #cursor: ClaimCursor;
+  /** Claims that leave out what stands before the cursor. */
+  readonly #plain = new Plain();
   /** One for each reach. Each claim may look back as far as the shortest, so that its ration is not asked. */
   readonly #looks: readonly Ration[] = REACHES_MS.map((_, reach) =>
-    reach === FRONT ? new Ration(FRONT_PARTS) : new Ration(REACH_PARTS, 0)
+    reach === FRONT ? new Ration(FRONT_PARTS, this.#plain) : new Ration(REACH_PARTS, this.#plain, 0)
   );
   readonly #ages: AgeCursor;
   /** When to look for leases that have run out, on the monotonic clock. */
@@ -211,7 +213,7 @@ export class Claimer {
 
   async #claimBehind(limit: number): Promise<ClaimedJob[]> {
     this.#seen = -1;
-    const jobs = await this.#send(limit, this.#cursor.behind());
+    const jobs = await this.#plain.time(() => this.#send(limit, this.#cursor.behind()));
     this.#cursor.note(jobs);
     return jobs;
   }
@@ -229,7 +231,7 @@ export class Claimer {
   /** Looks as far back as a reach. */
   #lookTo<Result>(reach: number, look: () => Promise<Result>): Promise<Result> {
     this.#seen = -1;
-    return reach === 0 ? look() : this.#looks[reach]!.spend(look);
+    return reach === 0 ? this.#plain.time(look) : this.#looks[reach]!.spend(look);
   }
 
   /** Begins the furthest look that is due and takes long. Claims go on meanwhile. */

@@ -224,3 +224,34 @@ test("the next claim of an idle worker waits for no look at leases before one ca
   expect(await looksAfter(3_000)).toBe(2);
   expect(await looksAfter(2_000)).toBe(3);
 });
+
+test("where every statement takes long, as to a server far away, no look is made beside the claims for ever", async () => {
+  let ahead = 0;
+  const clock = performance.now.bind(performance);
+  vi.spyOn(performance, "now").mockImplementation(() => clock() + ahead);
+  let beside = 0;
+  const worker = claimer(["work"], {
+    deliver: () => Promise.resolve(void beside++),
+    queue: {
+      lookAhead: store.lookAhead.bind(store),
+      async dequeue(...args: Parameters<QueueStore["dequeue"]>) {
+        await new Promise((resolve) => setTimeout(resolve, 60));
+        return await store.dequeue(...args);
+      },
+    } as unknown as QueueStore,
+  });
+  await queue.queries.enqueue("work", Array(300).fill(null));
+  const looks: number[] = [];
+  for (let n = 0; n < 40; n++) {
+    if (n < 20) await worker.lookAhead(null);
+    // Long enough for each look to be due again.
+    ahead += 6_000;
+    await worker.claim({ limit: 4, startable: 4 });
+    await worker.settled();
+    looks.push(beside);
+  }
+
+  expect(looks[19]).toBeGreaterThan(0);
+  // Not one each time. A busy machine may hold some of them up.
+  expect(looks[39]! - looks[19]!).toBeLessThan(10);
+});
