@@ -109,6 +109,31 @@ test("uninstall removes what install created and leaves the schema", async () =>
   expect(types).toHaveLength(0);
 });
 
+test("uninstall removes functions of other releases, and none of a queue elsewhere in the search path", async () => {
+  const [ours, theirs] = [schema(), schema()];
+  for (const { name, queries } of [ours, theirs]) {
+    await queries.install();
+    await sql.unsafe(`
+      create function ${name}.fn_pgqueuer_acknowledge_0(${name}.pgqueuer_status) returns void
+        language sql as 'select'`);
+  }
+  const client = postgres(testDsn(), {
+    max: 1,
+    onnotice: () => {},
+    connection: { search_path: `${ours.name}, ${theirs.name}` },
+  });
+
+  await new Queries(fromPostgresJs(client), { schema: "" }).uninstall();
+  await client.end();
+
+  const left = await sql<{ schema: string; count: number }[]>`
+    select nspname as schema, count(*)::int from pg_proc
+    join pg_namespace as space on space.oid = pronamespace
+    where nspname in (${ours.name}, ${theirs.name}) and proname ~ 'fn_pgqueuer_.*_[0-9]+$' group by 1`;
+  const all = workerFunctionsOf(resolveSettings({})).length + 1;
+  expect(Array.from(left)).toEqual([{ schema: theirs.name, count: all }]);
+});
+
 test.each(olderSchemas)(
   "install upgrades %s in place to the catalog of a fresh install",
   async (_, script) => {

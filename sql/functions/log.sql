@@ -79,7 +79,7 @@ BEGIN
             RAISE lock_not_available;
         END IF;
         RETURN true;
-    EXCEPTION WHEN lock_not_available OR serialization_failure OR insufficient_privilege THEN
+    EXCEPTION WHEN lock_not_available OR deadlock_detected OR serialization_failure OR insufficient_privilege THEN
         RETURN false;
     END;
 END;

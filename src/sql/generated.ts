@@ -360,9 +360,10 @@ DECLARE
     function regprocedure;
 BEGIN
     FOR function IN
-        SELECT proc.oid FROM pg_proc AS proc JOIN pg_namespace AS space ON space.oid = proc.pronamespace
-        WHERE proc.proname ~ '^{prefix}fn_pgqueuer_[a-z_]+_[0-9]+$'
-            AND CASE '{schema_name}' WHEN '' THEN pg_function_is_visible(proc.oid) ELSE space.nspname = '{schema_name}' END
+        SELECT worker.oid FROM pg_proc AS worker
+        -- Beside the trigger's: another schema of the search path may have a queue of its own.
+        JOIN pg_proc AS changed ON changed.oid = to_regproc('{function}') AND changed.pronamespace = worker.pronamespace
+        WHERE worker.proname ~ ('^' || lower('{prefix}') || 'fn_pgqueuer_[a-z_]+_[0-9]+$')
     LOOP
         EXECUTE 'DROP FUNCTION ' || function;
     END LOOP;
@@ -1066,7 +1067,7 @@ BEGIN
             RAISE lock_not_available;
         END IF;
         RETURN true;
-    EXCEPTION WHEN lock_not_available OR serialization_failure OR insufficient_privilege THEN
+    EXCEPTION WHEN lock_not_available OR deadlock_detected OR serialization_failure OR insufficient_privilege THEN
         RETURN false;
     END;
 END;
