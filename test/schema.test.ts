@@ -115,7 +115,7 @@ test("uninstall removes functions of other releases, and none of a queue elsewhe
     await queries.install();
     await sql.unsafe(`
       create function ${name}.fn_pgqueuer_acknowledge_0(${name}.pgqueuer_status) returns void
-        language sql as 'select'`);
+        language plpgsql as 'begin end'`);
   }
   const client = postgres(testDsn(), {
     max: 1,
