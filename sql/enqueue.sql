@@ -60,7 +60,7 @@ BEGIN
             WHEN octet_length(dedupe_key) > 2000 THEN format(
                 'Cannot use "dedupe_key" as it must have at most 2000 bytes: it has %s', octet_length(dedupe_key))
             WHEN jsonb_typeof(headers) NOT IN ('object', 'null') THEN format(
-                'Cannot use "headers" as it must be a JSON object: current value is of type %s, write jsonb_build_object(…)',
+                'Cannot use "headers" as it must be a JSON object: current value is of type %s, write jsonb_build_object(...)',
                 jsonb_typeof(headers))
             WHEN on_conflict NOT IN ('skip', 'raise', 'update_priority') THEN format(
                 'Cannot use "on_conflict" as it must be one of ''skip'', ''raise'', ''update_priority'': current value is %L',

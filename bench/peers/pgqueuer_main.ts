@@ -14,6 +14,7 @@ import {
   Counter,
   entrypointOf,
   fill,
+  jsonPayload,
   now,
   offer,
   readTask,
@@ -25,6 +26,8 @@ import {
 } from "./task.ts";
 
 const task = readTask();
+/** Large payloads are JSON, as what is large is for most users, and for each of the peers in JavaScript. */
+const isJson = task.payloadBytes >= 1_000;
 /** One of each kind. */
 const LIMITS: readonly EntrypointOptions[] = [
   { concurrencyLimit: 10 },
@@ -89,12 +92,23 @@ function settings(): SettingsOptions {
   }
 }
 
+function payloadOf(number: number, calledAt: number): Uint8Array {
+  if (!isJson) return bytesPayload(task, number, calledAt);
+  return new TextEncoder().encode(JSON.stringify(jsonPayload(task, number, calledAt)));
+}
+
+function read(payload: Uint8Array): { n: number; at: number } {
+  if (isJson) return JSON.parse(new TextDecoder().decode(payload));
+  const view = new DataView(payload.buffer, payload.byteOffset);
+  return { n: view.getUint32(0), at: view.getFloat64(4) };
+}
+
 function sendBatch(queries: Queries): SendBatch {
   return async (numbers, delayMs, calledAt) => {
     const entrypoint = task.entrypoints === 1
       ? entrypointOf(task, 0)
       : numbers.map((number) => entrypointOf(task, number));
-    const payloads = numbers.map((number) => bytesPayload(task, number, calledAt));
+    const payloads = numbers.map((number) => payloadOf(number, calledAt));
     await queries.enqueue(
       entrypoint,
       payloads,
@@ -105,7 +119,7 @@ function sendBatch(queries: Queries): SendBatch {
 
 function sendOne(queries: Queries) {
   return async (number: number, calledAt: number): Promise<void> => {
-    await queries.enqueue(entrypointOf(task, number), bytesPayload(task, number, calledAt));
+    await queries.enqueue(entrypointOf(task, number), payloadOf(number, calledAt));
   };
 }
 
@@ -122,10 +136,9 @@ async function work(): Promise<void> {
   for (let index = 0; index < task.entrypoints; index++) {
     const isLimited = index < task.limited;
     pgq.entrypoint(entrypointOf(task, index), isLimited ? LIMITS[index]! : {}, async (job) => {
-      const { buffer, byteOffset } = job.payload!;
-      const view = new DataView(buffer, byteOffset);
+      const { n, at } = read(job.payload!);
       if (task.limited > 0 && !isLimited) counter.unlimitedAt = now();
-      await counter.run(task, view.getUint32(0), view.getFloat64(4));
+      await counter.run(task, n, at);
     });
   }
   void say("ready");

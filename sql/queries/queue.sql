@@ -1,7 +1,8 @@
 -- Statements on the queue table.
 --
 -- Lists come as the text of an array, since every client can send text and not every client can send arrays that hold
--- null; payloads are given in base64, which takes clients less time to read than bytea.
+-- null; payloads are given in base64, which takes clients less time to read than bytea, long ones of JSON as they are:
+-- see sql/functions/payload.sql.
 -- A claim is known by the value that `updated` got when it was made, in microseconds since 1970: its lease. Who stores an
 -- outcome gives that too, since the same worker may have claimed the job again, and a statement may reach the server late,
 -- or for a second time.
@@ -143,7 +144,11 @@ LEFT JOIN stored AS raised ON raised.dedupe_key = input.dedupe_key;
 --   $6 text   highest priority of each range, int4[]
 --   $7 text   id after which each range begins, bigint[]
 --   $8 float8   age in milliseconds up to which due times are looked at: no deferred job is due for longer
-SELECT id, priority, entrypoint, dedupe, encode(payload, 'base64') AS payload, headers, attempts, slot,
+SELECT id, priority, entrypoint, dedupe, headers, attempts, slot,
+    CASE
+        WHEN octet_length(payload) >= 4000 AND substr(payload, 1, 1) IN ('{', '[', '"') THEN {payload_function}(payload)
+        ELSE encode(payload, 'base64')
+    END AS payload,
     date_part('epoch', created) * 1000000 AS created, date_part('epoch', due) * 1000000 AS due,
     (SELECT (date_part('epoch', now()) * 1000000)::bigint) AS lease
 FROM {dequeue_function}(
@@ -167,7 +172,11 @@ FROM {dequeue_function}(
 --   $11 text   highest priority of each range, int4[]
 --   $12 text   id after which each range begins, bigint[]
 --   $13 float8   age in milliseconds up to which due times are looked at, as in dequeue
-SELECT id, priority, entrypoint, dedupe, encode(payload, 'base64') AS payload, headers, attempts, slot,
+SELECT id, priority, entrypoint, dedupe, headers, attempts, slot,
+    CASE
+        WHEN octet_length(payload) >= 4000 AND substr(payload, 1, 1) IN ('{', '[', '"') THEN {payload_function}(payload)
+        ELSE encode(payload, 'base64')
+    END AS payload,
     date_part('epoch', created) * 1000000 AS created, date_part('epoch', due) * 1000000 AS due,
     (date_part('epoch', updated) * 1000000)::bigint AS lease
 FROM {claim_function}(
@@ -186,7 +195,11 @@ FROM {claim_function}(
 --   $6 text   whether each has a limit, boolean[]
 --   $7 text   take-overs in a row after which a job of each is held, int4[]
 --   $8 float8   age in milliseconds up to which heartbeats are looked at: older ones have been dealt with
-SELECT id, priority, entrypoint, dedupe, encode(payload, 'base64') AS payload, headers, attempts, slot,
+SELECT id, priority, entrypoint, dedupe, headers, attempts, slot,
+    CASE
+        WHEN octet_length(payload) >= 4000 AND substr(payload, 1, 1) IN ('{', '[', '"') THEN {payload_function}(payload)
+        ELSE encode(payload, 'base64')
+    END AS payload,
     date_part('epoch', created) * 1000000 AS created, date_part('epoch', due) * 1000000 AS due,
     (SELECT (date_part('epoch', now()) * 1000000)::bigint) AS lease, canceled, dealt
 FROM {take_over_function}(

@@ -1,5 +1,5 @@
 import type { Headers, Job, JobStatus } from "../job.ts";
-import { fromBase64 } from "../sql/bytes.ts";
+import { fromBase64, fromPayloadText } from "../sql/bytes.ts";
 
 /** A job as the statements give it: names of one word, so that a client that renames columns leaves them alone. */
 export interface JobRow {
@@ -22,10 +22,13 @@ export interface JobRow {
 
 /** A job as a claim gives it: without what the claim has set. */
 export interface ClaimedRow
-  extends Omit<JobRow, "manager" | "created" | "updated" | "heartbeat" | "due" | "status"> {
+  extends
+    Omit<JobRow, "manager" | "created" | "updated" | "heartbeat" | "due" | "status" | "payload"> {
   /** Microseconds since 1970, nearly: it is rounded. As {@linkcode ClaimedRow.due} is. */
   created: number;
   due: number;
+  /** As {@linkcode fromPayloadText} takes it. */
+  payload: string | null;
   /** When it was claimed, in microseconds since 1970. */
   lease: string | number | bigint;
 }
@@ -77,7 +80,7 @@ export function decodeClaimed(row: ClaimedRow, queueManagerId: string): ClaimedJ
     status: "picked",
     entrypoint: row.entrypoint,
     dedupeKey: row.dedupe,
-    payload: row.payload === null ? null : fromBase64(row.payload),
+    payload: row.payload === null ? null : fromPayloadText(row.payload),
     headers: decodeHeaders(row.headers),
     attempts: row.attempts,
     queueManagerId,

@@ -40,3 +40,11 @@ export function fromBase64(text: string): Uint8Array {
   }
   return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 }
+
+const utf8 = new TextEncoder();
+
+/** The bytes of a payload as claims give it: in base64, or JSON as it is. See `sql/functions/payload.sql`. */
+export function fromPayloadText(text: string): Uint8Array {
+  const begin = text[0];
+  return begin === "{" || begin === "[" || begin === '"' ? utf8.encode(text) : fromBase64(text);
+}

@@ -8,7 +8,7 @@ export type StatementName = keyof typeof statements;
 export type ObjectNames = Readonly<Record<string, string>>;
 
 /** Goes up with every change of `sql/enqueue.sql`, whose names do not. */
-export const ENQUEUE_VERSION = 1;
+export const ENQUEUE_VERSION = 2;
 
 /** The functions of `sql/functions`. The number of each goes up when what it does or takes changes. */
 const FUNCTIONS: Readonly<Record<string, number>> = {
@@ -25,6 +25,7 @@ const FUNCTIONS: Readonly<Record<string, number>> = {
   job_status: 1,
   keep_leases: 1,
   look_ahead: 2,
+  payload: 1,
   prune_log: 2,
   ready: 1,
   release: 1,

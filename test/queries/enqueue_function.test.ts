@@ -10,6 +10,7 @@ import {
   Queries,
   task,
 } from "../../mod.ts";
+import { ENQUEUE_VERSION } from "../../src/sql/render.ts";
 import { bytes, openTestQueue, type TestQueue, text, until } from "../support/queue.ts";
 
 /** The one is filled by `Queries.enqueue`, the other by the function. */
@@ -241,7 +242,7 @@ describe("it refuses with 22023 and says what was expected, what came and what t
     ],
     [
       "'mail', headers => '[1]'",
-      'Cannot use "headers" as it must be a JSON object: current value is of type array, write jsonb_build_object(…)',
+      'Cannot use "headers" as it must be a JSON object: current value is of type array, write jsonb_build_object(...)',
     ],
     [
       "'mail', on_conflict => 'Skip'",
@@ -618,7 +619,7 @@ describe("installed", () => {
     expect(changed).toEqual({
       outcome: "upgraded",
       added: [],
-      changed: listed.map((name) => `${name} of version 1, log terminal`),
+      changed: listed.map((name) => `${name} of version ${ENQUEUE_VERSION}, log terminal`),
     });
     expect(terminal).toEqual([]);
     expect(full).toHaveLength(1);
@@ -641,14 +642,14 @@ describe("installed", () => {
     const signature = `${called}(text, bytea, bigint, interval, timestamptz, text, jsonb, text)`;
     await spare.sql.unsafe(`
       do $$ begin
-        execute replace(pg_get_functiondef('${signature}'::regprocedure), 'pgqueuer: version 1', 'pgqueuer: version 0');
+        execute replace(pg_get_functiondef('${signature}'::regprocedure), 'pgqueuer: version ${ENQUEUE_VERSION}', 'pgqueuer: version 0');
       end $$;
       grant execute on function ${signature} to public`);
     const before = await functions();
 
     const { changed } = await spare.queries.install();
 
-    expect(changed).toEqual([`${listed[0]} of version 1, log full`]);
+    expect(changed).toEqual([`${listed[0]} of version ${ENQUEUE_VERSION}, log full`]);
     expect(await functions()).toEqual(before);
     expect(before.filter(({ acl }) => acl.includes("{=X/") || acl.includes(",=X/"))).toHaveLength(
       1,
@@ -662,7 +663,7 @@ describe("installed", () => {
       drop function ${called}(text, text, bigint, interval, timestamptz, text, jsonb, text);
       drop function ${called}(text, jsonb, bigint, interval, timestamptz, text, jsonb, text);
       create function ${called}(entrypoint text, payload bytea default null, later int default 0) returns bigint
-        as '-- pgqueuer: version 2, log full
+        as '-- pgqueuer: version ${ENQUEUE_VERSION + 1}, log full
           select 1::bigint' language sql`);
     const before = await functions();
 
