@@ -24,6 +24,14 @@ const MAX_LEVELS = 16;
 /** Highest claimed id, by entrypoint and priority. */
 export type Levels = ReadonlyMap<string, ReadonlyMap<number, number>>;
 
+/** A claim on its way. */
+export interface ClaimBehind {
+  readonly limit: number;
+  readonly ranges: readonly ClaimRange[];
+  /** Where it begins, if that is further on than the cursor stood. */
+  readonly begins: Levels | undefined;
+}
+
 /** Where the cursor stood at least so long ago, and at most twice as long where claims are made. */
 class Past {
   readonly #ms: number;
@@ -55,6 +63,8 @@ export class ClaimCursor {
   readonly #entrypoints: readonly string[];
   readonly #unordered: ReadonlySet<string>;
   #levels = new Map<string, Map<number, number>>();
+  /** Those that have been sent, in that order, with what they gave. What one gave is noted after what those before it gave. */
+  readonly #sent: { readonly claim: ClaimBehind; jobs?: readonly Job[] }[] = [];
   /** One for each reach but the last. */
   readonly #pasts: readonly Past[] = REACHES_MS.slice(0, FRONT).map((ms) => new Past(ms));
   /** When to look before the cursor again, on the monotonic clock. */
@@ -71,12 +81,44 @@ export class ClaimCursor {
     return performance.now() >= this.#lookAt;
   }
 
-  /** What stands behind the last claim. */
-  behind(): ClaimRange[] {
-    return this.#entrypoints.flatMap((name) => rangesOf(name, this.#levels.get(name)));
+  /** Whether claims begin behind others. */
+  get isSet(): boolean {
+    return this.#levels.size > 0;
   }
 
-  /** The same, and what has come so late: the number of one of {@linkcode REACHES_MS}. */
+  /** How many jobs those on their way may give. */
+  get onItsWay(): number {
+    return sum(this.#sent.filter(({ jobs }) => jobs === undefined).map(({ claim }) => claim.limit));
+  }
+
+  /**
+   * What stands behind the last claim. Where others are on their way it begins as many ids further on as they may give jobs: if each
+   * id is that of a ready job, no two of them look at the same. Whoever sends it says how it {@linkcode ClaimCursor.end | ended}.
+   */
+  begin(limit: number): ClaimBehind {
+    const further = sum(this.#sent.map(({ claim }) => claim.limit));
+    const begins = mapped(this.#levels, (id) => id + further);
+    const ranges = this.#entrypoints.flatMap((name) => rangesOf(name, begins.get(name)));
+    const claim = { limit, ranges, begins: further > 0 ? begins : undefined };
+    this.#sent.push({ claim });
+    return claim;
+  }
+
+  /** Takes note of what a claim gave. */
+  end(claim: ClaimBehind, jobs: readonly Job[]): void {
+    this.#sent.find((sent) => sent.claim === claim)!.jobs = jobs;
+    for (let first = this.#sent[0]; first?.jobs; first = this.#sent[0]) {
+      this.#sent.shift();
+      const { begins } = first.claim;
+      // Of a priority of which those before it have left some, it has passed over these: the cursor stays before them.
+      this.note(first.jobs.filter(({ entrypoint, priority }) => {
+        const begin = begins?.get(entrypoint)?.get(priority) ?? 0;
+        return begin <= (this.#levels.get(entrypoint)?.get(priority) ?? 0);
+      }));
+    }
+  }
+
+  /** What stands behind the last claim, and what has come so late: the number of one of {@linkcode REACHES_MS}. */
   since(reach: number): ClaimRange[] {
     this.#remember();
     const levels = this.#pasts[reach]?.levels;
@@ -88,7 +130,7 @@ export class ClaimCursor {
     return this.#pasts[reach]?.levels !== undefined;
   }
 
-  /** Takes note of what a claim gave. */
+  /** Takes note of what a look gave. */
   note(jobs: readonly Job[]): void {
     for (const job of jobs) {
       if (wasDeferred(job) || this.#unordered.has(job.entrypoint)) continue;
@@ -122,7 +164,17 @@ export class ClaimCursor {
 }
 
 function copyOf(levels: Levels): Map<string, Map<number, number>> {
-  return new Map([...levels].map(([name, each]) => [name, new Map(each)]));
+  return mapped(levels, (id) => id);
+}
+
+function mapped(levels: Levels, of: (id: number) => number): Map<string, Map<number, number>> {
+  return new Map(
+    [...levels].map(([name, each]) => [name, new Map([...each].map(([at, id]) => [at, of(id)]))]),
+  );
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((all, one) => all + one, 0);
 }
 
 function isBefore(job: Job, levels: Levels): boolean {
@@ -130,7 +182,7 @@ function isBefore(job: Job, levels: Levels): boolean {
 }
 
 /** It stands in another index then: its id says nothing about the ready ones. */
-function wasDeferred({ executeAfter, created }: Job): boolean {
+export function wasDeferred({ executeAfter, created }: Job): boolean {
   return executeAfter > created;
 }
 

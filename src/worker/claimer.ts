@@ -5,12 +5,14 @@ import type { ClaimedJob } from "../queries/job_row.ts";
 import type { ClaimRange } from "../queries/claim_range.ts";
 import { type Gate, isLimited } from "../queries/gate.ts";
 import type { Outlook, QueueStore } from "../queries/queue.ts";
-import type { Room } from "./attempts.ts";
-import { ClaimCursor, FRONT, REACHES_MS } from "./claim_cursor.ts";
+import type { Attempts, Room } from "./attempts.ts";
 import { AgeCursor } from "./age_cursor.ts";
-import { Plain, Ration } from "./ration.ts";
+import { Beside } from "./beside.ts";
+import { ClaimCursor, FRONT, REACHES_MS } from "./claim_cursor.ts";
 import type { Claim } from "./heartbeat.ts";
 import { momentNow } from "./moment.ts";
+import { PairedClaims } from "./paired_claims.ts";
+import { Plain, Ration } from "./ration.ts";
 
 /** While a backlog keeps a worker busy it looks for leases that have run out this often. Bounds G9's second. */
 const TAKE_OVER_INTERVAL_MS = 500;
@@ -40,8 +42,9 @@ export interface ClaimerParts {
   readonly gates: readonly Gate[];
   readonly queue: QueueStore;
   readonly logger: Logger;
-  /** Takes jobs of a look that took long, as no claim has waited for it. */
+  /** Takes jobs that the loop's own claim has not waited for. */
   readonly deliver: (claim: Claim) => Promise<void>;
+  readonly attempts: Pick<Attempts, "room" | "wake">;
   /** Woken when it is time to claim again. */
   readonly listener: { wake(): void };
   /** Whether every look sees all, whatever it costs: a drain ends when nothing is ready. */
@@ -54,6 +57,8 @@ export class Claimer {
   readonly #names: readonly string[];
   /** Whether claims have to count. */
   readonly limited: boolean;
+  /** Claims behind the last one. Second ones are to be known before the worker waits. */
+  readonly paired: PairedClaims;
   /** `Infinity` if nothing is leased. */
   readonly #shortestLeaseMs: number;
   readonly #cursor: ClaimCursor;
@@ -74,11 +79,9 @@ export class Claimer {
   #askAgain = 0;
   /** Claims so far. */
   #count = 0;
-  /** A look that takes long, made beside the claims. */
-  #beside: Promise<void> | undefined;
-  /** Why the last such look failed. */
-  #failure: unknown;
-  #closed = false;
+  readonly #beside: Beside;
+  /** Whether a look that takes long is made beside the claims. */
+  #looksBeside = false;
 
   constructor(parts: ClaimerParts) {
     this.#parts = parts;
@@ -87,8 +90,9 @@ export class Claimer {
     this.#shortestLeaseMs = Math.min(
       ...parts.gates.map((gate) => gate.leaseMs).filter((ms) => ms > 0),
     );
-    const serialized = parts.gates.filter((gate) => gate.serializedDispatch);
-    this.#cursor = new ClaimCursor(this.#names, serialized.map((gate) => gate.entrypoint));
+    const unordered = parts.gates.filter((gate) => gate.serializedDispatch)
+      .map((gate) => gate.entrypoint);
+    const cursor = this.#cursor = new ClaimCursor(this.#names, unordered);
     this.#ages = new AgeCursor(parts.gates, parts.thorough ?? false, {
       look: () => parts.queue.lookAhead(parts.gates, null, []),
       found: () => {
@@ -96,17 +100,16 @@ export class Claimer {
         parts.listener.wake();
       },
     });
+    const beside = this.#beside = new Beside(parts);
+    const claim = (limit: number) => this.#claimBehind(limit);
+    this.paired = new PairedClaims({ ...parts, beside, cursor, claim });
   }
 
   /** Claims ready jobs. Fewer than asked for are all that there are. */
   async claim({ limit, startable }: Room): Promise<Claim> {
     const claimedAt = momentNow();
     this.#count++;
-    const failure = this.#failure;
-    if (failure !== undefined) {
-      this.#failure = undefined;
-      throw failure;
-    }
+    this.#beside.throwFailure();
     const jobs = this.limited
       ? await this.#claimLimited(limit, startable)
       : await this.#claimBehindCursor(limit, startable > 0);
@@ -154,23 +157,20 @@ export class Claimer {
   get sparedMs(): number {
     const spared = this.#looks.filter((look, reach) =>
       reach > this.#seen && this.#mayReach(reach) &&
-      !(look.slow && look.dueMs === 0 && this.#beside)
+      !(look.slow && look.dueMs === 0 && this.#looksBeside)
     );
     return Math.min(...spared.map(({ dueMs }) => dueMs));
   }
 
-  /** Waits for the look that is made beside the claims, so that its jobs are known. */
+  /** Waits for what is on its way beside the claims, so that its jobs are known. */
   async settled(): Promise<void> {
-    await this.#beside;
+    await this.paired.settled();
+    await this.#beside.settled();
   }
 
   /** The same, and puts its jobs back. Waits for `timeoutMs` at most. */
-  async close(timeoutMs: number): Promise<void> {
-    this.#closed = true;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const late = new Promise<void>((resolve) => timer = setTimeout(resolve, timeoutMs));
-    await Promise.race([this.#beside, late]);
-    clearTimeout(timer);
+  close(timeoutMs: number): Promise<void> {
+    return this.#beside.close(timeoutMs);
   }
 
   async #claimBehindCursor(limit: number, toTheEnd: boolean): Promise<ClaimedJob[]> {
@@ -181,7 +181,7 @@ export class Claimer {
       const reach = this.#furthest;
       if (reach > 0) return await this.#lookBack(limit, reach);
     }
-    const jobs = idle ? [] : await this.#claimBehind(limit);
+    const jobs = idle ? [] : await this.paired.make(limit);
     // Where all handlers run, those behind the cursor are enough to go on with.
     if (jobs.length === limit || !toTheEnd) return jobs;
     // What stands before the cursor is seen before the worker waits.
@@ -213,9 +213,13 @@ export class Claimer {
 
   async #claimBehind(limit: number): Promise<ClaimedJob[]> {
     this.#seen = -1;
-    const jobs = await this.#plain.time(() => this.#send(limit, this.#cursor.behind()));
-    this.#cursor.note(jobs);
-    return jobs;
+    const claim = this.#cursor.begin(limit);
+    let jobs: ClaimedJob[] = [];
+    try {
+      return jobs = await this.#plain.time(() => this.#send(limit, claim.ranges));
+    } finally {
+      this.#cursor.end(claim, jobs);
+    }
   }
 
   async #lookBack(limit: number, reach: number): Promise<ClaimedJob[]> {
@@ -236,32 +240,28 @@ export class Claimer {
 
   /** Begins the furthest look that is due and takes long. Claims go on meanwhile. */
   #lookBeside(limit: number): void {
-    if (this.#parts.thorough || this.#beside) return;
+    if (this.#parts.thorough || this.#looksBeside) return;
     const reach = this.#looks.findLastIndex((look, reach) =>
       reach > 0 && this.#mayReach(reach) && look.dueMs === 0 && look.slow
     );
     const late = Math.min(MAX_LATE, Math.ceil(limit * LATE_SHARE));
-    if (reach > 0) this.#beside = this.#lookBackSlowly(late, reach);
+    if (reach > 0) void this.#lookBackSlowly(late, reach);
   }
 
   async #lookBackSlowly(limit: number, reach: number): Promise<void> {
-    const claimedAt = momentNow();
+    this.#looksBeside = true;
     const count = this.#count;
     const mark = this.#cursor.mark();
     const ranges = this.#cursor.since(reach);
-    let jobs: ClaimedJob[] = [];
-    try {
-      jobs = await this.#looks[reach]!.spend(() => this.#send(limit, ranges));
+    const found = await this.#beside.make(async () => {
+      const jobs = await this.#looks[reach]!.spend(() => this.#send(limit, ranges));
       const all = jobs.length < limit;
       this.#cursor.noteLook(jobs, all, mark);
       if (all && this.#count === count) this.#seen = Math.max(this.#seen, reach);
-      if (this.#closed) await this.#parts.queue.release(jobs, this.#parts.queueManagerId);
-      else if (jobs.length > 0) await this.#parts.deliver({ jobs, claimedAt });
-    } catch (error) {
-      this.#failure = error;
-    }
-    this.#beside = undefined;
-    const isNews = jobs.length > 0 || this.#failure !== undefined;
+      return jobs;
+    });
+    this.#looksBeside = false;
+    const isNews = found > 0 || this.#beside.failed;
     if (isNews || this.#count !== count || this.sparedMs === 0) this.#parts.listener.wake();
   }
 

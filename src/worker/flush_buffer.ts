@@ -4,9 +4,13 @@ import type { Logger } from "../logger.ts";
 /** More in one statement brings nothing and makes a retry costly. */
 const MAX_BATCH = 1_000;
 
+/** So many that wait for a batch on its way are sent beside it: the server works on two at a time, or is far away. */
+const SECOND_BATCH = 500;
+
 /**
  * Gathers items and stores them in batches, one batch at a time: what comes while a batch is on its way goes with the
- * next. So a single item is stored at once, and many are stored together without a delay to choose.
+ * next. So a single item is stored at once, and many are stored together without a delay to choose. Where very many come, two
+ * batches are on their way at a time.
  *
  * A batch that fails is sent again until it succeeds or the buffer is abandoned. `store` must therefore be safe to
  * repeat: the first answer may have been lost after the first success.
@@ -15,8 +19,8 @@ export class FlushBuffer<Item> {
   readonly #store: (items: readonly Item[]) => Promise<void>;
   readonly #logger: Logger;
   #waiting: { readonly item: Item; readonly done: () => void }[] = [];
-  /** The loop that stores, while there is anything to store. */
-  #flushing: Promise<void> | undefined;
+  /** The loops that store, while there is anything to store. The second is for what is too much for the first. */
+  readonly #flushing = new Set<Promise<void>>();
   #abandoned = false;
 
   constructor(store: (items: readonly Item[]) => Promise<void>, logger: Logger) {
@@ -28,13 +32,14 @@ export class FlushBuffer<Item> {
   add(item: Item): Promise<void> {
     return new Promise((done) => {
       this.#waiting.push({ item, done });
-      this.#flushing ??= this.#flush();
+      const loops = this.#flushing.size;
+      if (loops === 0 || loops === 1 && this.#waiting.length >= SECOND_BATCH) this.#begin();
     });
   }
 
   /** Resolves when all that was added is stored, or when the buffer is abandoned. */
   async flushed(): Promise<void> {
-    while (this.#flushing) await this.#flushing;
+    while (this.#flushing.size > 0) await Promise.all(this.#flushing);
   }
 
   /** Gives up what is not stored yet: no further attempt is made. */
@@ -42,7 +47,13 @@ export class FlushBuffer<Item> {
     this.#abandoned = true;
   }
 
-  async #flush(): Promise<void> {
+  #begin(): void {
+    // At once when nothing waits any more: what is added in that moment needs a loop of its own.
+    const loop = this.#flush(() => this.#flushing.delete(loop));
+    this.#flushing.add(loop);
+  }
+
+  async #flush(end: () => void): Promise<void> {
     // Let the other attempts of this turn end first: they go into the same batch.
     await new Promise((resolve) => setTimeout(resolve, 0));
     let failures = 0;
@@ -59,6 +70,6 @@ export class FlushBuffer<Item> {
         await new Promise((resolve) => setTimeout(resolve, reconnectDelayMs(failures)));
       }
     }
-    this.#flushing = undefined;
+    end();
   }
 }

@@ -1,5 +1,10 @@
-/** How far ahead a claim looks. About what a claim takes on a busy server: longer and jobs wait that others could start. */
-const HORIZON_MS = 25;
+/**
+ * How far ahead a claim looks: for as long as claims take, since jobs that are claimed later come too late, and those that are claimed
+ * sooner wait where others could start them. Most often a claim takes less than the first; beyond the second it waits for others
+ * more than for the server.
+ */
+const MIN_HORIZON_MS = 25;
+const MAX_HORIZON_MS = 100;
 
 /** Ends are counted over at least this long. In less a batch that ends together would look like a flood. */
 const MIN_WINDOW_MS = 5;
@@ -10,7 +15,7 @@ const SLOW_MS = 100;
 /** Payloads that wait for their handlers take so much memory, besides those of handlers that run. */
 const MAX_AHEAD_BYTES = 4 * 1_024 * 1_024;
 
-/** Weight of the newest job in the mean time that a handler takes, and in the mean size of a payload. */
+/** Weight of the newest in the mean time that a handler takes or a claim, and in the mean size of a payload. */
 const WEIGHT = 1 / 16;
 
 /**
@@ -25,6 +30,8 @@ export class Pace {
   #handlerMs = 0;
   /** Mean size of a payload, in bytes. */
   #payloadBytes = 0;
+  /** Mean time until a claim has brought its jobs, in milliseconds. */
+  #claimMs = 0;
   /** Ends in a millisecond, of the last windows the more the newer. */
   #rate = 0;
   #ends = 0;
@@ -38,6 +45,11 @@ export class Pace {
   /** A job has been claimed. */
   claimed(payloadBytes: number): void {
     this.#payloadBytes += (payloadBytes - this.#payloadBytes) * WEIGHT;
+  }
+
+  /** A claim has brought jobs, so long after it was sent. */
+  brought(ms: number): void {
+    this.#claimMs += (Math.min(ms, MAX_HORIZON_MS) - this.#claimMs) * WEIGHT;
   }
 
   /** A job has started. Gives when, for its end. */
@@ -74,7 +86,8 @@ export class Pace {
     this.#measure(MIN_WINDOW_MS);
     if (this.#handlerMs >= SLOW_MS) return 0;
     const possible = this.#handlerMs === 0 ? 0 : this.#tasks / this.#handlerMs;
-    const soon = Math.min(this.#rate, possible) * HORIZON_MS;
+    const horizonMs = Math.max(MIN_HORIZON_MS, this.#claimMs);
+    const soon = Math.min(this.#rate, possible) * horizonMs;
     return Math.floor(Math.min(soon, MAX_AHEAD_BYTES / this.#payloadBytes));
   }
 

@@ -62,8 +62,8 @@ export class QueueManager {
     const gates = gatesOf(parts.entrypoints, options.heartbeatTimeoutMs);
     const thorough = options.mode === "drain";
     const deliver = (claim: Claim) => this.#start(claim);
-    this.#claimer = new Claimer({ ...parts, gates, deliver, thorough });
-    this.#attempts = new Attempts({ ...options, ...parts });
+    const attempts = this.#attempts = new Attempts({ ...options, ...parts });
+    this.#claimer = new Claimer({ ...parts, gates, deliver, attempts, thorough });
     const leases = gates.map((gate) => gate.leaseMs).filter((ms) => ms > 0);
     this.#longestLeaseMs = Math.max(0, ...leases);
     this.#heartbeat = new Heartbeat({
@@ -105,7 +105,7 @@ export class QueueManager {
 
   async #loop(): Promise<void> {
     while (!this.#stopping) {
-      const room = this.#attempts.room();
+      const room = this.#attempts.room(this.#claimer.paired.onItsWay);
       if (room.limit === 0) {
         await this.#attempts.wait(Infinity);
         continue;
@@ -163,6 +163,7 @@ export class QueueManager {
     // The first also tells the others that this worker is there.
     let healthCheck = this.#seen ? null : listener.healthCheck();
     this.#seen = true;
+    await this.#claimer.paired.settled();
     let tell = claimed;
     while (!this.#stopping) {
       // Already now: a seat that frees between the look and its answer would not be heard of.
