@@ -44,6 +44,7 @@ test("every statement is in the bundle", () => {
 test("pgqueuer_enqueue() has a version for each text that it had, as only a higher one replaces it", () => {
   const versions: Record<number, string> = {
     1: "e206e31241fc59a0",
+    2: "c8fba6edd4f139d2",
   };
   const code = scripts["enqueue"]!.replace(/--.*/g, "").replace(/\s+/g, " ");
   const hash = createHash("sha256").update(code).digest("hex").slice(0, 16);
