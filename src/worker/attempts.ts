@@ -93,6 +93,15 @@ export class Attempts {
 
   /** How many jobs to claim now, besides those on their way. */
   room(onItsWay: number): Room {
+    return this.#room(onItsWay, () => this.#pace.ahead());
+  }
+
+  /** How many a second claim is to bring, while those on their way do not. */
+  roomBeside(onItsWay: number): number {
+    return this.#room(onItsWay, () => this.#pace.aheadOfTwo()).limit;
+  }
+
+  #room(onItsWay: number, aheadOf: () => number): Room {
     const { maxConcurrentTasks, batchSize } = this.#parts;
     const free = this.free();
     // Those that are held may only wait for the next turn of the event loop.
@@ -104,7 +113,7 @@ export class Attempts {
       const limit = Math.min(batchSize, startable);
       return { limit, startable: limit };
     }
-    const ahead = this.#pace.ahead();
+    const ahead = aheadOf();
     // Half of them are still there: a claim now would be a small one.
     if (held * 2 > ahead) return { limit: 0, startable: 0 };
     const limit = Math.min(MAX_CLAIM, free + ahead - held);

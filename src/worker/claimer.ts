@@ -44,7 +44,7 @@ export interface ClaimerParts {
   readonly logger: Logger;
   /** Takes jobs that the loop's own claim has not waited for. */
   readonly deliver: (claim: Claim) => Promise<void>;
-  readonly attempts: Pick<Attempts, "room" | "wake">;
+  readonly attempts: Pick<Attempts, "roomBeside" | "wake">;
   /** Woken when it is time to claim again. */
   readonly listener: { wake(): void };
   /** Whether every look sees all, whatever it costs: a drain ends when nothing is ready. */

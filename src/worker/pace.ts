@@ -1,10 +1,11 @@
-/**
- * How far ahead a claim looks: for as long as claims take, since jobs that are claimed later come too late, and those that are claimed
- * sooner wait where others could start them. Most often a claim takes less than the first; beyond the second it waits for others
- * more than for the server.
- */
-const MIN_HORIZON_MS = 25;
+/** How far ahead a claim looks. About what a claim takes on a busy server: longer and jobs wait that others could start. */
+const HORIZON_MS = 25;
+
+/** Of two claims at a time each may take longer: the second looks as far ahead as that, and no further than this. */
 const MAX_HORIZON_MS = 100;
+
+/** Two claims at a time held jobs for longer than these could wait: not again for so long. */
+const CAREFUL_MS = 10_000;
 
 /** Ends are counted over at least this long. In less a batch that ends together would look like a flood. */
 const MIN_WINDOW_MS = 5;
@@ -32,6 +33,8 @@ export class Pace {
   #payloadBytes = 0;
   /** Mean time until a claim has brought its jobs, in milliseconds. */
   #claimMs = 0;
+  /** Until when one claim at a time is enough. */
+  #carefulUntil = 0;
   /** Ends in a millisecond, of the last windows the more the newer. */
   #rate = 0;
   #ends = 0;
@@ -76,6 +79,7 @@ export class Pace {
 
   /** Jobs wait longer than was thought: begin anew. */
   reset(): void {
+    this.#carefulUntil = performance.now() + CAREFUL_MS;
     this.#rate = 0;
     this.#ends = 0;
     if (this.#since !== undefined) this.#since = performance.now();
@@ -83,10 +87,19 @@ export class Pace {
 
   /** How many jobs more than can start now will have started by the time that another claim could bring them. */
   ahead(): number {
+    return this.#soon(HORIZON_MS);
+  }
+
+  /** The same, while two claims are on their way at a time. */
+  aheadOfTwo(): number {
+    if (performance.now() < this.#carefulUntil) return 0;
+    return this.#soon(Math.max(HORIZON_MS, this.#claimMs));
+  }
+
+  #soon(horizonMs: number): number {
     this.#measure(MIN_WINDOW_MS);
     if (this.#handlerMs >= SLOW_MS) return 0;
     const possible = this.#handlerMs === 0 ? 0 : this.#tasks / this.#handlerMs;
-    const horizonMs = Math.max(MIN_HORIZON_MS, this.#claimMs);
     const soon = Math.min(this.#rate, possible) * horizonMs;
     return Math.floor(Math.min(soon, MAX_AHEAD_BYTES / this.#payloadBytes));
   }

@@ -3,12 +3,15 @@ import type { Attempts } from "./attempts.ts";
 import type { Beside } from "./beside.ts";
 import { type ClaimCursor, wasDeferred } from "./claim_cursor.ts";
 
+/** So many claims in a row brought all that they were asked for: it is a backlog, and not a few jobs that came together. */
+const BACKLOG_CLAIMS = 10;
+
 /** Fewer jobs are not worth a statement of their own: what the first one brings is enough until the next. */
 const MIN_JOBS = 500;
 
 /** What paired claims need of their surroundings. */
 export interface PairedClaimsParts {
-  readonly attempts: Pick<Attempts, "room" | "wake">;
+  readonly attempts: Pick<Attempts, "roomBeside" | "wake">;
   readonly beside: Beside;
   readonly cursor: ClaimCursor;
   /** Claims what stands behind those on their way. */
@@ -22,8 +25,8 @@ export interface PairedClaimsParts {
  */
 export class PairedClaims {
   readonly #parts: PairedClaimsParts;
-  /** Whether the last claim gave all that it was asked for, of those that the cursor knows. */
-  #backlog = false;
+  /** Claims in a row that brought many jobs, and all that they were asked for, of those that the cursor knows. */
+  #full = 0;
   #second: Promise<void> | undefined;
   /** Whether no other follows on the second one under way. */
   #paused = false;
@@ -41,9 +44,10 @@ export class PairedClaims {
   async make(limit: number): Promise<ClaimedJob[]> {
     const made = this.#parts.claim(limit);
     this.#paused = false;
-    if (this.#backlog && this.#room > 0) this.#second ??= this.#claimOn();
+    if (this.#full >= BACKLOG_CLAIMS && this.#room > 0) this.#second ??= this.#claimOn();
     const jobs = await made;
-    this.#backlog = jobs.length === limit && !jobs.some(wasDeferred);
+    const isFull = jobs.length === limit && limit >= MIN_JOBS && !jobs.some(wasDeferred);
+    this.#full = isFull ? this.#full + 1 : 0;
     return jobs;
   }
 
@@ -56,7 +60,7 @@ export class PairedClaims {
   /** How many jobs a second claim is to bring; `0`: none is worth it. */
   get #room(): number {
     const { attempts, beside, cursor } = this.#parts;
-    const { limit } = attempts.room(cursor.onItsWay);
+    const limit = attempts.roomBeside(cursor.onItsWay);
     return limit < MIN_JOBS || beside.closed ? 0 : limit;
   }
 

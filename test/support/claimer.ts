@@ -29,7 +29,7 @@ export function claimerOf(
     })),
     deliver: ({ jobs }) => Promise.resolve(void beside.push(...jobs)),
     listener: { wake: () => {} },
-    attempts: { room: () => ({ limit: 0, startable: 0 }), wake: () => {} },
+    attempts: { roomBeside: () => 0, wake: () => {} },
     ...parts,
   });
   besides.set(made, beside);

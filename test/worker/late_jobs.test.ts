@@ -78,7 +78,7 @@ test(
       logger: silentLogger,
       deliver: () => Promise.resolve(),
       listener: { wake: () => {} },
-      attempts: { room: () => ({ limit: 0, startable: 0 }), wake: () => {} },
+      attempts: { roomBeside: () => 0, wake: () => {} },
       gates: [{
         entrypoint: "work",
         concurrencyLimit: 0,

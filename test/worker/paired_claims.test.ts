@@ -55,21 +55,23 @@ class WatchedStore {
 /** A claimer of "work" for which there is always room. */
 function claimer(watched: WatchedStore, parts: Partial<ClaimerParts> = {}): Claimer {
   return claimerOf(watched as unknown as QueueStore, ["work"], {
-    attempts: { room: () => FULL, wake: () => {} },
+    attempts: { roomBeside: () => FULL.limit, wake: () => {} },
     ...parts,
   });
 }
 
-/** Claims until there is a backlog that it knows. */
+/** Claims before there is a backlog: the first one of an idle worker looks at everything, and ten that bring all. */
+const BEFORE = 11;
+
+/** Makes these. */
 async function meetBacklog(worker: Claimer): Promise<number[]> {
   const ids: number[] = [];
-  // The first one of an idle worker looks at everything.
-  for (let n = 0; n < 2; n++) ids.push(...(await worker.claim(FULL)).jobs.map(({ id }) => id));
+  for (let n = 0; n < BEFORE; n++) ids.push(...(await worker.claim(FULL)).jobs.map(({ id }) => id));
   return ids;
 }
 
 test("two claims of a backlog take different jobs from the start, and each job is claimed once", async () => {
-  const ids = await queue.queries.enqueue("work", Array(6_500).fill(null)) as number[];
+  const ids = await queue.queries.enqueue("work", Array(15_500).fill(null)) as number[];
   const watched = new WatchedStore();
   const worker = claimer(watched);
 
@@ -84,36 +86,38 @@ test("two claims of a backlog take different jobs from the start, and each job i
 
   expect(watched.most).toBe(2);
   expect(claimed.sort((one, other) => one - other)).toEqual(ids);
-  // The third is the first that another goes with: it begins as far behind it as that may reach.
-  const [, , third, fourth] = watched.sent;
-  expect(fourth!.after).toBe(third!.after + third!.limit);
+  // The first that another goes with: that begins as far behind it as it may reach.
+  const [first, second] = watched.sent.slice(BEFORE);
+  expect(second!.after).toBe(first!.after + first!.limit);
 });
 
 test("without a backlog, or without room for many jobs, there is one claim at a time", async () => {
   const watched = new WatchedStore();
-  let room: Room = FULL;
-  const worker = claimer(watched, { attempts: { room: () => room, wake: () => {} } });
-  await queue.queries.enqueue("work", Array(1_500).fill(null));
+  let room = FULL.limit;
+  const worker = claimer(watched, { attempts: { roomBeside: () => room, wake: () => {} } });
+  await queue.queries.enqueue("work", Array(10_500).fill(null));
   await meetBacklog(worker);
   await worker.claim(FULL);
   expect(watched.most).toBe(1);
 
-  room = { limit: 499, startable: 499 };
-  await queue.queries.enqueue("work", Array(5_000).fill(null));
+  room = 499;
+  await queue.queries.enqueue("work", Array(15_000).fill(null));
   await meetBacklog(worker);
-  await meetBacklog(worker);
+  await worker.claim(FULL);
 
   expect(watched.most).toBe(1);
 });
 
 test("the failure of a second claim is the next claim's, and its jobs are found again", async () => {
-  const ids = await queue.queries.enqueue("work", Array(6_000).fill(null)) as number[];
+  const ids = await queue.queries.enqueue("work", Array(15_000).fill(null)) as number[];
   const watched = new WatchedStore();
   const worker = claimer(watched);
   const claimed = await meetBacklog(worker);
   const answer = deferred();
   watched.hold = (number) =>
-    number === 4 ? answer.promise.then(() => Promise.reject(new Error("lost"))) : Promise.resolve();
+    number === BEFORE + 2
+      ? answer.promise.then(() => Promise.reject(new Error("lost")))
+      : Promise.resolve();
 
   claimed.push(...(await worker.claim(FULL)).jobs.map(({ id }) => id));
   answer.resolve();
@@ -137,12 +141,12 @@ test("the failure of a second claim is the next claim's, and its jobs are found 
 });
 
 test("a worker that closes puts back what a second claim still brings", async () => {
-  await queue.queries.enqueue("work", Array(6_000).fill(null));
+  await queue.queries.enqueue("work", Array(15_000).fill(null));
   const watched = new WatchedStore();
   const worker = claimer(watched);
   await meetBacklog(worker);
   const answer = deferred();
-  watched.hold = (number) => number === 4 ? answer.promise : Promise.resolve();
+  watched.hold = (number) => number === BEFORE + 2 ? answer.promise : Promise.resolve();
 
   const { jobs } = await worker.claim(FULL);
   const closed = worker.close(60_000);
@@ -152,8 +156,8 @@ test("a worker that closes puts back what a second claim still brings", async ()
   expect(jobs.length).toBe(1_000);
   expect(deliveredTo(worker)).toEqual([]);
   const rows = await queue.rows();
-  expect(rows.filter(({ status }) => status === "picked").length).toBe(3_000);
-  expect(watched.sent.length).toBe(4);
+  expect(rows.filter(({ status }) => status === "picked").length).toBe((BEFORE + 1) * 1_000);
+  expect(watched.sent.length).toBe(BEFORE + 2);
 });
 
 /** The driver of a worker to whom each answer comes late. */
@@ -165,7 +169,7 @@ async function farDriver(): Promise<Driver> {
 }
 
 test("a drain ends when the jobs of a second claim have run, too, however late that is answered", async () => {
-  const ids = await queue.queries.enqueue("work", Array(3_500).fill(null)) as number[];
+  const ids = await queue.queries.enqueue("work", Array(13_500).fill(null)) as number[];
   const driver = await openWorkerDriver(queue.dsn);
   const query = driver.query.bind(driver);
   let underWay = 0;
