@@ -3,6 +3,7 @@ import type { Logger } from "../logger.ts";
 import type { LeaseWatchParts, WatchReport } from "./lease_watch.ts";
 import { LifeSigns } from "./life_signs.ts";
 import { startThread, type Thread } from "./thread.ts";
+import { Wake } from "./wake.ts";
 
 /** What the keeper needs of its surroundings. */
 export interface LeaseKeeperParts {
@@ -30,6 +31,15 @@ export interface KeeperAnswer {
   readonly report: WatchReport | null;
 }
 
+/** Asks the thread to load what it renews leases with, which it does else when it first needs it. */
+export type LoadMessage = "load";
+
+/** What the thread says then. */
+export type LoadedAnswer = "loaded";
+
+/** How long a start of the thread is waited for. It takes some 50 ms, and seconds on a machine that is very busy. */
+const START_TIMEOUT_MS = 10_000;
+
 /** Leases of one kind, kept while the main thread is blocked. */
 export interface KeptLeases {
   /** They are held from now on. The statement renews them with these parameters in place of those given first. */
@@ -44,19 +54,34 @@ export interface KeptLeases {
 
 /**
  * Keeps leases while a handler blocks the event loop, so that no heartbeat can be sent: a thread with a connection of its
- * own renews them. The thread is started with the first lease and connects only when it is needed. It stops with the
- * process: a worker that is stopped or killed loses its jobs all the same.
+ * own renews them. The thread is started with the first lease, or by `start()`, and connects only when it is needed. It
+ * stops with the process: a worker that is stopped or killed loses its jobs all the same.
  */
 export class LeaseKeeper {
   readonly #parts: LeaseKeeperParts;
   readonly #address: DriverAddress | undefined;
-  #thread: Thread | undefined;
+  #running: Thread | undefined;
   /** Whether there is no thread and will be none. */
   #failed = false;
+  /** Set once the thread has loaded, or there will be none. */
+  readonly #settled = new Wake();
 
   constructor(parts: LeaseKeeperParts) {
     this.#parts = parts;
     this.#address = parts.driver.address?.();
+  }
+
+  /**
+   * Starts the thread before there is a lease, and lets it load all that it needs. Gives when it has, or there is none, or
+   * it takes too long. Never rejects.
+   */
+  async start(): Promise<void> {
+    if (this.#parts.blockTimeoutMs === 0) return;
+    this.#thread()?.post("load" satisfies LoadMessage);
+    if (await this.#settled.wait(START_TIMEOUT_MS)) return;
+    this.#parts.logger.warn(
+      `The thread that renews leases has not started in ${START_TIMEOUT_MS} ms: until it has, handlers must not block the event loop`,
+    );
   }
 
   /**
@@ -74,18 +99,15 @@ export class LeaseKeeper {
     initial: readonly Parameter[] = [],
   ): KeptLeases {
     const { blockTimeoutMs } = this.#parts;
+    const address = this.#address;
     const signs = new LifeSigns();
     let last: readonly Parameter[] | undefined;
-    const address = this.#address;
     return {
       hold: (parameters = initial) => {
         signs.held = true;
         if (parameters === last || blockTimeoutMs === 0) return;
         last = parameters;
-        if (address === undefined) {
-          return this.#fail("this driver cannot open a connection for it", "info");
-        }
-        this.#post({
+        this.#thread()?.post({
           name,
           address,
           shared: signs.shared,
@@ -107,30 +129,36 @@ export class LeaseKeeper {
   /** Ends the thread. */
   async close(): Promise<void> {
     this.#failed = true;
-    await this.#thread?.terminate();
+    this.#settled.set();
+    await this.#running?.terminate();
   }
 
-  #post(message: KeeperMessage): void {
-    if (this.#failed) return;
+  /** The thread, which is started if it is not there; none where there cannot be one. */
+  #thread(): Thread | undefined {
+    if (this.#address === undefined) {
+      this.#fail("this driver cannot open a connection for it", "info");
+    }
+    if (this.#failed) return undefined;
     try {
-      this.#thread ??= this.#start();
-      this.#thread.post(message);
+      return this.#running ??= this.#launch();
     } catch (error) {
       this.#fail(error instanceof Error ? error.message : String(error));
+      return undefined;
     }
   }
 
-  #start(): Thread {
+  #launch(): Thread {
     // Not written as bundlers look for it: they would copy the file without what it imports.
     const here = import.meta.url;
     const script = new URL(`lease_keeper_thread.${here.endsWith(".ts") ? "ts" : "js"}`, here);
     return startThread(script, "pgqueuer lease keeper", {
-      onMessage: (message) => this.#say(message as KeeperAnswer),
+      onMessage: (message) => this.#hear(message as KeeperAnswer | LoadedAnswer),
       onError: (reason) => this.#fail(reason),
     });
   }
 
   #fail(reason: string, level: "info" | "warn" = "warn"): void {
+    this.#settled.set();
     if (this.#failed) return;
     this.#failed = true;
     this.#parts.logger[level](
@@ -138,8 +166,10 @@ export class LeaseKeeper {
     );
   }
 
-  #say({ name, leaseMs, report }: KeeperAnswer): void {
+  #hear(answer: KeeperAnswer | LoadedAnswer): void {
     const { logger } = this.#parts;
+    if (answer === "loaded") return this.#settled.set();
+    const { name, leaseMs, report } = answer;
     if (report === null) {
       return logger.debug(`A thread keeps the leases of ${name}, should a handler block this one`);
     }

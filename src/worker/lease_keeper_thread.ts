@@ -1,5 +1,5 @@
 /** Runs in a thread of its own, which {@linkcode LeaseKeeper} starts: keeps leases while the main thread is silent. */
-import type { KeeperAnswer, KeeperMessage } from "./lease_keeper.ts";
+import type { KeeperAnswer, KeeperMessage, LoadedAnswer, LoadMessage } from "./lease_keeper.ts";
 import { LeaseWatch } from "./lease_watch.ts";
 import { LifeSigns } from "./life_signs.ts";
 import { answerStarter } from "./thread.ts";
@@ -10,16 +10,17 @@ const MIN_ANSWER_MS = 1_000;
 /** Watches the leases that the starter of the thread names. */
 function keepLeases(): void {
   const watches = new Map<string, LeaseWatch>();
-  const answer: (answer: KeeperAnswer) => void = answerStarter((message) => {
-    const { name, address, shared, parameters, ...parts } = message as KeeperMessage;
+  const answer: (answer: KeeperAnswer | LoadedAnswer) => void = answerStarter((received) => {
+    const message = received as KeeperMessage | LoadMessage;
+    if (message === "load") return void loadDriver().then(() => answer("loaded"));
+    const { name, address, shared, parameters, ...parts } = message;
     let watch = watches.get(name);
     if (watch === undefined) {
       watch = new LeaseWatch({
         ...parts,
         signs: new LifeSigns(shared),
         async open() {
-          // Only now: most workers never need it, and a thread without it is small.
-          const { openWorkerDriver } = await import("../drivers/worker_driver.ts");
+          const { openWorkerDriver } = await loadDriver();
           const { dsn, options } = address;
           // What does not answer is to be found out while there is time for another try.
           const statementTimeout = Math.min(
@@ -36,6 +37,11 @@ function keepLeases(): void {
     }
     watch.parameters = parameters;
   });
+}
+
+/** Only when it is needed, or asked for: most workers never do, and a thread without it is small. */
+function loadDriver(): Promise<typeof import("../drivers/worker_driver.ts")> {
+  return import("../drivers/worker_driver.ts");
 }
 
 /** Looks until the thread ends. */

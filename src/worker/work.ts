@@ -23,6 +23,9 @@ import { type Manager, together } from "./together.ts";
 /** How long a worker counts in the fleet beyond the time in which it must be heard of. */
 const FLEET_TTL_MS = 10_000;
 
+/** A thread is up long before a longer lease ends. */
+const SHORT_LEASE_MS = 10_000;
+
 /** What a run is made from. */
 export interface WorkParts {
   readonly driver: Driver;
@@ -54,11 +57,13 @@ export async function work(parts: WorkParts): Promise<void> {
     logger,
   });
   const keeper = new LeaseKeeper({ driver, blockTimeoutMs: options.blockTimeoutMs, logger });
+  let keeping: Promise<void> | undefined;
   let jobs: QueueManager | undefined;
   let runningJobs = 0;
   const pulses = new Map<"jobs" | "schedules", Pulse>();
   const pulse = new Pulse();
   const gates = gatesOf(parts.entrypoints, options.heartbeatTimeoutMs);
+  const leases = [...gates.map((gate) => gate.leaseMs), options.heartbeatTimeoutMs];
   let manager: Manager | undefined;
   /** Why the run ends although nobody has stopped it. */
   let deaf: Error | undefined;
@@ -96,6 +101,7 @@ export async function work(parts: WorkParts): Promise<void> {
   };
   try {
     if (stopped()) return;
+    if (leases.some((ms) => ms > 0 && ms < SHORT_LEASE_MS)) keeping = keeper.start();
     const slow = await new SchemaStore(driver, settings).checkForWorker(parts.schedules);
     if (slow.length > 0) {
       logger.warn(
@@ -141,6 +147,8 @@ export async function work(parts: WorkParts): Promise<void> {
       pulses.set("jobs", pulse);
       managers.push(watched(jobs, pulse));
     }
+    // The first handler may be one that blocks the event loop.
+    await keeping;
     manager = together(managers, options.mode);
     parts.onManager(manager, vitals);
     if (stopped()) manager.stop();

@@ -12,7 +12,7 @@ export class FakeWorker {
   readonly posted: Record<string, unknown>[] = [];
   terminated = false;
   onmessage!: (event: { data: unknown }) => void;
-  onerror!: (event: { message: string; preventDefault(): void }) => void;
+  onerror!: (event: { message?: string; preventDefault(): void }) => void;
 
   constructor(script: URL) {
     if (FakeWorker.refusal) throw FakeWorker.refusal;

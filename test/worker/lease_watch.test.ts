@@ -215,6 +215,62 @@ describe("LeaseKeeper", () => {
     expect(thread!.terminated).toBe(true);
   });
 
+  test("a thread that is started before there is a lease has loaded all it needs", async () => {
+    const { keeper, lines } = aKeeper();
+    let loaded = false;
+    const start = keeper.start().then(() => void (loaded = true));
+    const [thread] = FakeWorker.made;
+    expect(thread!.posted).toEqual(["load"]);
+    await Promise.resolve();
+    expect(loaded).toBe(false);
+
+    thread!.onmessage({ data: "loaded" });
+    await start;
+
+    keeper.keep("jobs", 30_000, "renew").hold();
+    expect(FakeWorker.made).toEqual([thread]);
+    expect(thread!.posted[1]).toMatchObject({ name: "jobs", statement: "renew" });
+    expect(lines).toEqual([]);
+  });
+
+  test.each([
+    ["the runtime refuses it", (): void => void (FakeWorker.refusal = new Error("no")), undefined],
+    ["it fails", undefined, () => FakeWorker.made[0]!.onerror({ preventDefault: () => {} })],
+    ["the worker ends meanwhile", undefined, (keeper: LeaseKeeper) => keeper.close()],
+  ])("nobody waits for a thread where %s", async (_, before, meanwhile) => {
+    before?.();
+    const { keeper } = aKeeper();
+
+    const start = keeper.start();
+    await meanwhile?.(keeper);
+
+    await start;
+  });
+
+  test("nor where there is none to be", async () => {
+    await aKeeper({}).keeper.start();
+    await aKeeper({ address: () => address }, 0).keeper.start();
+
+    expect(FakeWorker.made).toEqual([]);
+  });
+
+  test("nor for ever: it says what that means", async () => {
+    const { keeper, lines } = aKeeper();
+    const timers = vi.spyOn(globalThis, "setTimeout").mockImplementation(
+      ((run: () => void) => {
+        queueMicrotask(run);
+        return 0;
+      }) as never,
+    );
+
+    await keeper.start();
+
+    expect(timers).toHaveBeenCalledWith(expect.anything(), 10_000);
+    expect(lines).toEqual([
+      expect.stringMatching(/^warn .*not started in 10000 ms.*must not block/),
+    ]);
+  });
+
   test("knows when the thread renewed the leases last", () => {
     const { keeper } = aKeeper();
     const jobs = keeper.keep("jobs", 30_000, "renew");
