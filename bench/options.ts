@@ -1,6 +1,7 @@
 /** The command line of the bench. */
 import { parseArgs } from "node:util";
 import type { BenchOptions } from "./bench.ts";
+import { CONTENDERS, OURS } from "./peers.ts";
 import { TARGET_CONTENDERS, TARGET_WORKLOADS } from "./targets.ts";
 
 /** What a run is asked for. */
@@ -51,6 +52,14 @@ export function readOptions(argv: readonly string[]): RunOptions | "help" | "lis
   if (targets && (quick || values.soak || values.only || values.peers)) {
     throw new BenchUsageError(
       "Cannot use --targets as it says what to measure by itself: leave out --quick, --soak, --only and --peers",
+    );
+  }
+  for (const name of values.peers ?? []) {
+    // Ours has more of them, such as "pgqueuer on Deno": those of one workload.
+    if (name.startsWith(OURS) || CONTENDERS.some((one) => one.name.startsWith(name))) continue;
+    const names = CONTENDERS.map((one) => one.name).join(", ");
+    throw new BenchUsageError(
+      `Cannot use --peers as it must name one of ${names}, or several if it is given again: current value is "${name}"`,
     );
   }
   return {

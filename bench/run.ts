@@ -62,6 +62,10 @@ async function main(argv: readonly string[]): Promise<number> {
       const measured = await measureAll(bench, workload, chosen, rounds);
       workloads.push({ ...measured, measured: date });
     }
+    if (workloads.length === 0) {
+      say(`Nothing was measured: no such workload has a contender ${options.peers.join(" or ")}`);
+      return 2;
+    }
     const result: RunResult = {
       date,
       machine: describeMachine(),

@@ -252,6 +252,10 @@ describe("the command line", () => {
   test.each([
     [["--targets", "--quick"], /--targets as it says what to measure/],
     [["--merge", "--quick"], /--merge as figures of the full size/],
+    [
+      ["--peers", "pgqueuer", "--peers", "grafile"],
+      /--peers .*graphile-worker.*value is "grafile"/,
+    ],
     [["--rounds", "0"], /--rounds as it must be a whole number/],
     [["--scale", "x"], /--scale as it must be a number > 0/],
     [["--quik"], /--quik/],
