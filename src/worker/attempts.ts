@@ -116,8 +116,9 @@ export class Attempts {
     const ahead = aheadOf();
     // Half of them are still there: a claim now would be a small one.
     if (held * 2 > ahead) return { limit: 0, startable: 0 };
-    const limit = Math.min(MAX_CLAIM, free + ahead - held);
-    return { limit, startable: Math.min(limit, startable) };
+    const soon = this.#pace.soon(free);
+    const limit = Math.min(MAX_CLAIM, soon + ahead - held);
+    return { limit, startable: Math.min(limit, Math.max(0, soon - held)) };
   }
 
   /** Starts claimed jobs, as far as they can, and holds the others ready. */
@@ -181,7 +182,13 @@ export class Attempts {
       if (this.#turn.isOver(this.#resume)) break;
       const attempt = this.#ready.shift()!;
       // The process was asleep or busy, and the lease may be lost.
-      void (isLate(attempt) ? this.#giveBack(attempt) : this.#run(attempt));
+      if (isLate(attempt)) {
+        void this.#giveBack(attempt);
+        continue;
+      }
+      const begunAt = performance.now();
+      void this.#run(attempt);
+      this.#pace.begun(performance.now() - begunAt);
     }
     if (this.#ready.length > 0) this.#readyTimer ??= this.#watchReady();
   }

@@ -13,10 +13,13 @@ const MIN_WINDOW_MS = 5;
 /** Handlers that take this long lose little by waiting for a claim, and a job that waits for them waits long. */
 const SLOW_MS = 100;
 
+/** Jobs of a claim that can run at once start within this: less than half of what puts them back. */
+const SOON_MS = 100;
+
 /** Payloads that wait for their handlers take so much memory, besides those of handlers that run. */
 const MAX_AHEAD_BYTES = 4 * 1_024 * 1_024;
 
-/** Weight of the newest in the mean time that a handler takes or a claim, and in the mean size of a payload. */
+/** Weight of the newest in the mean time that a handler takes, its start or a claim, and in the mean size of a payload. */
 const WEIGHT = 1 / 16;
 
 /**
@@ -29,6 +32,8 @@ export class Pace {
   readonly #tasks: number;
   /** Mean time that a handler takes, in milliseconds. */
   #handlerMs = 0;
+  /** Mean time for which a handler blocks the event loop when it starts, in milliseconds. */
+  #blockedMs = 0;
   /** Mean size of a payload, in bytes. */
   #payloadBytes = 0;
   /** Mean time until a claim has brought its jobs, in milliseconds. */
@@ -62,12 +67,14 @@ export class Pace {
     return now;
   }
 
+  /** Its handler has given the event loop back after so long: it waits for something, or has ended. */
+  begun(ms: number): void {
+    this.#blockedMs = moved(this.#blockedMs, ms);
+  }
+
   /** A job has ended. */
   end(startedAt: number): void {
-    const ms = performance.now() - startedAt;
-    this.#handlerMs = this.#handlerMs === 0
-      ? ms
-      : this.#handlerMs + (ms - this.#handlerMs) * WEIGHT;
+    this.#handlerMs = moved(this.#handlerMs, performance.now() - startedAt);
     this.#ends++;
   }
 
@@ -85,18 +92,23 @@ export class Pace {
     if (this.#since !== undefined) this.#since = performance.now();
   }
 
+  /** How many jobs can start soon where so many may run: fewer, if each blocks the event loop for the next. */
+  soon(free: number): number {
+    return Math.min(free, Math.max(1, Math.floor(SOON_MS / this.#blockedMs)));
+  }
+
   /** How many jobs more than can start now will have started by the time that another claim could bring them. */
   ahead(): number {
-    return this.#soon(HORIZON_MS);
+    return this.#within(HORIZON_MS);
   }
 
   /** The same, while two claims are on their way at a time. */
   aheadOfTwo(): number {
     if (performance.now() < this.#carefulUntil) return 0;
-    return this.#soon(Math.max(HORIZON_MS, this.#claimMs));
+    return this.#within(Math.max(HORIZON_MS, this.#claimMs));
   }
 
-  #soon(horizonMs: number): number {
+  #within(horizonMs: number): number {
     this.#measure(MIN_WINDOW_MS);
     if (this.#handlerMs >= SLOW_MS) return 0;
     const possible = this.#handlerMs === 0 ? 0 : this.#tasks / this.#handlerMs;
@@ -115,4 +127,9 @@ export class Pace {
     this.#ends = 0;
     this.#since = now;
   }
+}
+
+/** A mean that follows: the first value, and from then on a share of each. */
+function moved(mean: number, value: number): number {
+  return mean === 0 ? value : mean + (value - mean) * WEIGHT;
 }

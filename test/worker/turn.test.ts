@@ -47,3 +47,31 @@ test("a worker claims no more than a fixed batch while handlers that never wait 
   expect(statuses.filter((status) => status === "queued")).toHaveLength(jobs);
   expect(statuses.filter((status) => status === "picked")).toHaveLength(jobs);
 });
+
+test(
+  "of handlers that block the event loop a worker claims as many as can start in a tenth of a second",
+  async () => {
+    const jobs = 150;
+    await queue.clear();
+    await queue.queries.enqueue("work", Array(jobs).fill(null));
+    const pgq = await queue.worker();
+    pgq.entrypoint("work", () => {
+      const begunAt = performance.now();
+      while (performance.now() - begunAt < 10);
+    });
+
+    await pgq.run({ mode: "drain", maxConcurrentTasks: 100 });
+
+    const claims = await queue.sql<{ jobs: number }[]>`
+    select count(*)::int as jobs from ${queue.sql(queue.logTable)} where status = 'picked'
+    group by created order by created`;
+    // Of the first one it does not know yet how long they take. The others are ten, and two ahead of the next claim.
+    const [first, ...others] = claims.map((claim) => claim.jobs);
+    expect(first).toBe(100);
+    expect(Math.max(...others)).toBeLessThanOrEqual(12);
+    // Only the first one brought jobs that had to go back.
+    expect(others.length).toBeGreaterThan(0);
+    expect(first! + others.reduce((sum, count) => sum + count, 0)).toBeLessThan(jobs + 100);
+  },
+  30_000,
+);
