@@ -1,5 +1,7 @@
 import { InvalidPayloadError } from "./errors.ts";
+import type { Job } from "./job.ts";
 import type { EnqueueableTask } from "./new_job.ts";
+import { payloadText } from "./payload_text.ts";
 import { knownOptions, nonEmptyText, shown } from "./validate.ts";
 import type { EntrypointOptions } from "./worker/entrypoint.ts";
 import type { Handler, TaskHandler } from "./worker/run_job.ts";
@@ -66,6 +68,9 @@ const JSON_CODEC: Codec = {
   },
   decode: (bytes) => JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes)),
 };
+
+/** For each `decode` of a task whose codec is JSON: the same for the text of a payload. */
+const textDecoders = new WeakMap<object, (text: string) => Promise<unknown>>();
 
 /**
  * Names an entrypoint and the type of its payload, for {@linkcode PgQueuer.register} and {@linkcode Queries.enqueueTask}.
@@ -143,7 +148,18 @@ export function task(
   }
   const check = async (value: unknown): Promise<SchemaResult<unknown>> =>
     validate === undefined ? { value } : await validate(value);
-  return {
+  const read = async (decode: () => unknown): Promise<unknown> => {
+    let value: unknown;
+    try {
+      value = decode();
+    } catch (error) {
+      throw new InvalidPayloadError(name, String(error), { cause: error });
+    }
+    const result = await check(value);
+    if (result.issues) throw new InvalidPayloadError(name, told(result.issues));
+    return result.value;
+  };
+  const made: Task<unknown> = {
     name,
     options,
     async encode(value): Promise<Uint8Array> {
@@ -178,17 +194,20 @@ export function task(
     },
     async decode(payload): Promise<unknown> {
       if (payload === null) throw new InvalidPayloadError(name, "it is null");
-      let value: unknown;
-      try {
-        value = codec.decode(payload);
-      } catch (error) {
-        throw new InvalidPayloadError(name, String(error), { cause: error });
-      }
-      const result = await check(value);
-      if (result.issues) throw new InvalidPayloadError(name, told(result.issues));
-      return result.value;
+      return await read(() => codec.decode(payload));
     },
   };
+  if (codec === JSON_CODEC) {
+    textDecoders.set(made.decode, (text) => read(() => JSON.parse(text)));
+  }
+  return made;
+}
+
+/** Reads the payload of a job, as text if it came so: a large one would else be written as bytes to be read again. */
+async function decodePayload<Output>(task: Task<never, Output>, job: Job): Promise<Output> {
+  const decodeText = textDecoders.get(task.decode);
+  const text = decodeText && payloadText(job);
+  return text === undefined ? await task.decode(job.payload) : await decodeText!(text) as Output;
 }
 
 /**
@@ -212,7 +231,7 @@ export function taskEntrypoint<Output>(
     name,
     options,
     async run(job, context) {
-      await handler(await task.decode(job.payload), job, context);
+      await handler(await decodePayload(task, job), job, context);
     },
   };
 }

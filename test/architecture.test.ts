@@ -22,6 +22,7 @@ const WORDS = [
   "job",
   "logger",
   "new_job",
+  "payload_text",
   "retry",
   "schedule",
   "settings",

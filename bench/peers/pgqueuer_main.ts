@@ -8,6 +8,7 @@ import {
   PgQueuer,
   Queries,
   type SettingsOptions,
+  task as jsonTask,
 } from "../../mod.ts";
 import {
   bytesPayload,
@@ -98,7 +99,6 @@ function payloadOf(number: number, calledAt: number): Uint8Array {
 }
 
 function read(payload: Uint8Array): { n: number; at: number } {
-  if (isJson) return JSON.parse(new TextDecoder().decode(payload));
   const view = new DataView(payload.buffer, payload.byteOffset);
   return { n: view.getUint32(0), at: view.getFloat64(4) };
 }
@@ -135,11 +135,16 @@ async function work(): Promise<void> {
   const pgq = new PgQueuer(driver, { ...settings(), logger });
   for (let index = 0; index < task.entrypoints; index++) {
     const isLimited = index < task.limited;
-    pgq.entrypoint(entrypointOf(task, index), isLimited ? LIMITS[index]! : {}, async (job) => {
-      const { n, at } = read(job.payload!);
+    const name = entrypointOf(task, index);
+    const handle = async ({ n, at }: { n: number; at: number }): Promise<void> => {
       if (task.limited > 0 && !isLimited) counter.unlimitedAt = now();
       await counter.run(task, n, at);
-    });
+    };
+    if (isJson) pgq.register(jsonTask<{ n: number; at: number }>({ name }), handle);
+    else {
+      const options = isLimited ? LIMITS[index]! : {};
+      pgq.entrypoint(name, options, (job) => handle(read(job.payload!)));
+    }
   }
   void say("ready");
   await told("go");

@@ -1,5 +1,6 @@
 import type { Headers, Job, JobStatus } from "../job.ts";
-import { fromBase64, fromPayloadText } from "../sql/bytes.ts";
+import { withPayloadText } from "../payload_text.ts";
+import { fromBase64, isJsonText } from "../sql/bytes.ts";
 
 /** A job as the statements give it: names of one word, so that a client that renames columns leaves them alone. */
 export interface JobRow {
@@ -27,7 +28,7 @@ export interface ClaimedRow
   /** Microseconds since 1970, nearly: it is rounded. As {@linkcode ClaimedRow.due} is. */
   created: number;
   due: number;
-  /** As {@linkcode fromPayloadText} takes it. */
+  /** JSON as it is, or in base64. See `sql/functions/payload.sql`. */
   payload: string | null;
   /** When it was claimed, in microseconds since 1970. */
   lease: string | number | bigint;
@@ -70,7 +71,9 @@ export function decodeJob(row: JobRow): Job {
 export function decodeClaimed(row: ClaimedRow, queueManagerId: string): ClaimedJob {
   const lease = String(row.lease);
   const claimedAt = Number(lease) / 1_000;
-  return {
+  const { payload } = row;
+  const isText = payload !== null && isJsonText(payload);
+  const job: ClaimedJob = {
     id: decodeId(row.id),
     priority: row.priority,
     created: instantOf(row.created),
@@ -80,13 +83,14 @@ export function decodeClaimed(row: ClaimedRow, queueManagerId: string): ClaimedJ
     status: "picked",
     entrypoint: row.entrypoint,
     dedupeKey: row.dedupe,
-    payload: row.payload === null ? null : fromPayloadText(row.payload),
+    payload: payload === null || isText ? null : fromBase64(payload),
     headers: decodeHeaders(row.headers),
     attempts: row.attempts,
     queueManagerId,
     slot: row.slot === null ? null : Number(row.slot),
     lease,
   };
+  return isText ? withPayloadText(job, payload) : job;
 }
 
 function instantOf(microseconds: number): Date {

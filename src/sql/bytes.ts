@@ -41,10 +41,8 @@ export function fromBase64(text: string): Uint8Array {
   return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 }
 
-const utf8 = new TextEncoder();
-
-/** The bytes of a payload as claims give it: in base64, or JSON as it is. See `sql/functions/payload.sql`. */
-export function fromPayloadText(text: string): Uint8Array {
+/** Whether a claim gives a payload as the JSON that it is, not in base64. See `sql/functions/payload.sql`. */
+export function isJsonText(text: string): boolean {
   const begin = text[0];
-  return begin === "{" || begin === "[" || begin === '"' ? utf8.encode(text) : fromBase64(text);
+  return begin === "{" || begin === "[" || begin === '"';
 }

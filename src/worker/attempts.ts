@@ -1,6 +1,7 @@
 import { JobCanceledError, LeaseLostError, ShutdownError } from "../errors.ts";
 import type { JobId } from "../job.ts";
 import type { Logger } from "../logger.ts";
+import { payloadSize } from "../payload_text.ts";
 import { stackOf } from "../traceback.ts";
 import { Attempt } from "./attempt.ts";
 import type { Entrypoint } from "./entrypoint.ts";
@@ -132,7 +133,7 @@ export class Attempts {
       const attempt = new Attempt(job, claimedAt, takenAt, this.#parts);
       this.#byId.set(job.id, attempt);
       this.#ready.push(attempt);
-      this.#pace.claimed(job.payload?.byteLength ?? 0);
+      this.#pace.claimed(payloadSize(job));
     }
     // Of a priority that came only now: before those of a lower one that are held already.
     if (last !== undefined && jobs.some((job) => job.priority > last.job.priority)) {
