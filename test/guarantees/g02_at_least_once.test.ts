@@ -1,10 +1,13 @@
 /** G2: a committed job stays in the table until an attempt is acknowledged, whatever dies. */
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { bytes, openTestQueue, type TestQueue, until } from "../support/queue.ts";
 import { startWorkerProcess, type WorkerProcess } from "../support/worker_process.ts";
 
 const JOBS = 10_000;
 const KILLS = 10;
+
+/** Of a backlog two claims are on their way at a time once ten have brought all that they were asked for. */
+const BACKLOG = 60_000;
 
 let queue: TestQueue;
 const workers: WorkerProcess[] = [];
@@ -12,10 +15,34 @@ beforeAll(async () => {
   queue = await openTestQueue();
   await queue.sql`create table ${queue.sql(queue.names.schema)}.runs (job_id bigint, pid int)`;
 });
-afterAll(async () => {
-  for (const worker of workers) worker.kill("SIGKILL");
-  await queue.close();
+afterEach(async () => {
+  for (const worker of workers.splice(0)) {
+    worker.kill("SIGKILL");
+    await worker.exited;
+  }
+  await queue.clear();
 });
+afterAll(() => queue.close());
+
+/** How many rows of the log have this status. */
+async function logged(status: string): Promise<number> {
+  const [row] = await queue.sql`
+    select count(*)::int as rows from ${queue.sql(queue.logTable)} where status = ${status}`;
+  return row!["rows"] as number;
+}
+
+/** Statements that run now: those that wait for a lock, by how many of them claim, and the others. */
+async function underWay(): Promise<{ claims: number; waiting: number; going: number }> {
+  const [row] = await queue.sql<[{ claims: number; waiting: number; going: number }]>`
+    select count(*) filter (where waits and query like '%dequeue%')::int as claims,
+      count(*) filter (where waits)::int as waiting, count(*) filter (where not waits)::int as going
+    from (
+      select query, wait_event_type is not distinct from 'Lock' as waits from pg_stat_activity
+      where state = 'active' and datname = current_database() and pid <> pg_backend_pid()
+        and query like ${`%${queue.names.prefix}%`}
+    ) as statements`;
+  return row;
+}
 
 test("no job is lost when a worker is killed ten times", async () => {
   const options = { heartbeatTimeoutMs: 1_000, maxConcurrentTasks: 20 };
@@ -27,11 +54,7 @@ test("no job is lost when a worker is killed ten times", async () => {
     ids.push(...await queue.queries.enqueue("work", payloads) as number[]);
   }
 
-  const done = async (): Promise<number> => {
-    const [row] = await queue.sql`
-      select count(*)::int as jobs from ${queue.sql(queue.logTable)} where status = 'successful'`;
-    return row!["jobs"] as number;
-  };
+  const done = () => logged("successful");
   for (let kill = 0; kill < KILLS; kill++) {
     const victim = await startWorkerProcess(queue, options);
     workers.push(victim);
@@ -68,4 +91,52 @@ test("no job is lost when a worker is killed ten times", async () => {
   expect(runs.filter((row) => row["runs"] > claims.get(row["job_id"])!)).toEqual([]);
   // The kills did hit: some jobs were taken over.
   expect([...claims.values()].some((count) => count > 1)).toBe(true);
+}, 150_000);
+
+test("no job is lost when a worker is killed with two claims on their way", async () => {
+  const ids = await queue.queries.enqueue("quick", Array(BACKLOG).fill(null)) as number[];
+  const victim = await startWorkerProcess(queue, { heartbeatTimeoutMs: 2_000 });
+  workers.push(victim);
+  await until("there have been ten claims", async () => await logged("picked") > 11_000);
+
+  const rival = await queue.sql.reserve();
+  // Whatever writes to the log now waits. It depends on the moment whether that is one claim or two.
+  for (let claims = 0; claims < 2;) {
+    expect(await logged("picked"), "the backlog is not at its end").toBeLessThan(BACKLOG);
+    await rival`begin`;
+    await rival`lock table ${rival(queue.logTable)} in share mode`;
+    await until("the worker can do nothing but wait", async () => {
+      const looks = [await underWay(), await underWay()];
+      ({ claims } = looks[1]!);
+      return looks.every(({ waiting, going }) => waiting > 0 && going === 0) &&
+        looks[0]!.waiting === looks[1]!.waiting;
+    });
+    if (claims < 2) await rival`rollback`;
+  }
+  // The server gives both answers, and nobody reads them.
+  victim.kill("SIGSTOP");
+  await rival`rollback`;
+  rival.release();
+  await until("both are committed", async () => {
+    const { waiting, going } = await underWay();
+    return waiting + going === 0;
+  });
+  victim.kill("SIGKILL");
+  await victim.exited;
+  const survivor = await queue.worker();
+  survivor.entrypoint("quick", () => {});
+  const run = survivor.run({ heartbeatTimeout: 2_000 });
+  await until("every job is done", async () => await logged("successful") === BACKLOG, 60_000);
+  await survivor.stop();
+  await run;
+
+  const ended = await queue.sql<{ job_id: number; claims: number }[]>`
+    select job_id::int, count(*) filter (where status = 'picked')::int as claims
+    from ${queue.sql(queue.logTable)} group by job_id
+    having count(*) filter (where status = 'successful') = 1 and count(*) filter (where status = 'exception') = 0
+    order by job_id`;
+  expect(ended.map(({ job_id }) => job_id)).toEqual(ids);
+  // A second claim is one of 500 or more.
+  expect(ended.filter(({ claims }) => claims > 1).length).toBeGreaterThan(500);
+  expect(await queue.rows()).toEqual([]);
 }, 150_000);
