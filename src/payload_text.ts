@@ -11,23 +11,17 @@ const utf8 = new TextEncoder();
  * @returns The same job.
  */
 export function withPayloadText<J extends Job>(job: J, text: string): J {
-  const keep = (value: Uint8Array | null): void => {
+  let payload: Uint8Array | null | undefined;
+  const keep = (value: Uint8Array | null): Uint8Array | null => {
     texts.delete(job);
-    Object.defineProperty(job, "payload", {
-      value,
-      enumerable: true,
-      configurable: true,
-      writable: true,
-    });
+    return payload = value;
   };
   texts.set(job, text);
   return Object.defineProperty(job, "payload", {
     enumerable: true,
     configurable: true,
-    get(): Uint8Array | null {
-      keep(utf8.encode(text));
-      return job.payload;
-    },
+    // The text is in one place, so that it goes when its bytes are made.
+    get: () => payload === undefined ? keep(utf8.encode(texts.get(job))) : payload,
     set: keep,
   });
 }

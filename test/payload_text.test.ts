@@ -58,6 +58,7 @@ test.each<[string, (job: Job) => Uint8Array | null]>([
   ["Object.assign", (job) => Object.assign({}, job).payload],
   ["structuredClone", (job) => structuredClone(job).payload],
   ["its entries", (job) => Object.fromEntries(Object.entries(job))["payload"] as Uint8Array],
+  ["a frozen job", (job) => Object.freeze(job).payload],
   ["destructuring", ({ payload }) => payload],
 ])("%s has it too", async (_, copy) => {
   expect(text(await seen(json, copy) as Uint8Array)).toBe(json);

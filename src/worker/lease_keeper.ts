@@ -60,7 +60,7 @@ export interface KeptLeases {
 export class LeaseKeeper {
   readonly #parts: LeaseKeeperParts;
   readonly #address: DriverAddress | undefined;
-  #running: Thread | undefined;
+  #thread: Thread | undefined;
   /** Whether there is no thread and will be none. */
   #failed = false;
   /** Set once the thread has loaded, or there will be none. */
@@ -77,7 +77,7 @@ export class LeaseKeeper {
    */
   async start(): Promise<void> {
     if (this.#parts.blockTimeoutMs === 0) return;
-    this.#thread()?.post("load" satisfies LoadMessage);
+    this.#post("load");
     if (await this.#settled.wait(START_TIMEOUT_MS)) return;
     this.#parts.logger.warn(
       `The thread that renews leases has not started in ${START_TIMEOUT_MS} ms: until it has, handlers must not block the event loop`,
@@ -99,7 +99,6 @@ export class LeaseKeeper {
     initial: readonly Parameter[] = [],
   ): KeptLeases {
     const { blockTimeoutMs } = this.#parts;
-    const address = this.#address;
     const signs = new LifeSigns();
     let last: readonly Parameter[] | undefined;
     return {
@@ -107,9 +106,8 @@ export class LeaseKeeper {
         signs.held = true;
         if (parameters === last || blockTimeoutMs === 0) return;
         last = parameters;
-        this.#thread()?.post({
+        this.#post({
           name,
-          address,
           shared: signs.shared,
           since: Date.now(),
           leaseMs,
@@ -130,20 +128,24 @@ export class LeaseKeeper {
   async close(): Promise<void> {
     this.#failed = true;
     this.#settled.set();
-    await this.#running?.terminate();
+    await this.#thread?.terminate();
   }
 
-  /** The thread, which is started if it is not there; none where there cannot be one. */
-  #thread(): Thread | undefined {
-    if (this.#address === undefined) {
-      this.#fail("this driver cannot open a connection for it", "info");
+  /** Tells the thread, which is started if it is not there, or says that there cannot be one. */
+  #post(message: Omit<KeeperMessage, "address"> | LoadMessage): void {
+    const address = this.#address;
+    if (address === undefined) {
+      return this.#fail("this driver cannot open a connection for it", "info");
     }
-    if (this.#failed) return undefined;
+    if (this.#failed) return;
     try {
-      return this.#running ??= this.#launch();
+      this.#thread ??= this.#launch();
+      const sent: KeeperMessage | LoadMessage = message === "load"
+        ? message
+        : { ...message, address };
+      this.#thread.post(sent);
     } catch (error) {
       this.#fail(error instanceof Error ? error.message : String(error));
-      return undefined;
     }
   }
 

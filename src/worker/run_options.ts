@@ -7,8 +7,8 @@ export interface RunOptions {
   /**
    * Most jobs that one claim takes, and never more than can start at once. `"auto"` takes as many as can start at once, or
    * within about 100 ms where handlers block the event loop for each other; while they are quick, also those that will start
-   * within about 25 ms, so that no handler waits for the next claim, but no more than 4 MiB of payloads. A job that cannot start within a quarter of a second after all is put back for
-   * other workers.
+   * within about 25 ms, so that no handler waits for the next claim, but no more than 4 MiB of payloads. A job that cannot
+   * start within a quarter of a second after all is put back for other workers.
    *
    * @default {"auto"}
    */

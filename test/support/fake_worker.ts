@@ -8,6 +8,8 @@ export class FakeWorker {
   static made: FakeWorker[] = [];
   /** What the next start throws. */
   static refusal: Error | undefined;
+  /** What each message throws. */
+  static unclonable: Error | undefined;
   readonly script: URL;
   readonly posted: Record<string, unknown>[] = [];
   terminated = false;
@@ -24,6 +26,7 @@ export class FakeWorker {
   static install(): void {
     FakeWorker.made = [];
     FakeWorker.refusal = undefined;
+    FakeWorker.unclonable = undefined;
     runtime.Worker = FakeWorker;
   }
 
@@ -39,6 +42,7 @@ export class FakeWorker {
   }
 
   postMessage(message: Record<string, unknown>): void {
+    if (FakeWorker.unclonable) throw FakeWorker.unclonable;
     this.posted.push(message);
   }
 

@@ -308,6 +308,17 @@ describe("LeaseKeeper", () => {
     expect(lines).toEqual([expect.stringMatching(/^warn .*no thread .*: Requires read access$/)]);
   });
 
+  test("warns once of a message that cannot be sent", () => {
+    FakeWorker.unclonable = new Error("() => {} could not be cloned");
+    const { keeper, lines } = aKeeper();
+    const jobs = keeper.keep("jobs", 30_000, "renew", [1]);
+
+    jobs.hold();
+    jobs.hold([2]);
+
+    expect(lines).toEqual([expect.stringMatching(/^warn .*no thread .*: .*could not be cloned$/)]);
+  });
+
   test("warns once if the thread fails later, which does not reach the process", () => {
     const { keeper, lines } = aKeeper();
     const jobs = keeper.keep("jobs", 30_000, "renew", [1]);
