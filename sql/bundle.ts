@@ -60,8 +60,8 @@ function blocks(of: string): NamedStatement[] {
   return found;
 }
 
-function statements(): Record<string, string> {
-  return Object.fromEntries(blocks("queries").map(({ name, text }) => [name, text]));
+function texts(of: string): Record<string, string> {
+  return Object.fromEntries(blocks(of).map(({ name, text }) => [name, text]));
 }
 
 /** With the sentence on what each does, for those who read it in a terminal, and the semicolon. */
@@ -101,7 +101,8 @@ export function bundle(): string {
       upgradeSteps(),
     ),
     constant("printed", "SQL that is only printed, from `sql/print/*.sql`.", printed()),
-    constant("statements", "Single statements, from `sql/queries/*.sql`.", statements()),
+    constant("parts", "Parts of statements, from `sql/parts/*.sql`.", texts("parts")),
+    constant("statements", "Single statements, from `sql/queries/*.sql`.", texts("queries")),
   ].join("\n");
 }
 

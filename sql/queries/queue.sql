@@ -13,6 +13,7 @@
 -- sql/functions/README.md.
 -- Every change of status writes its log row in the same statement; {log_steps} is true or false, and says whether the
 -- log has the steps of a job (queued, picked) or only how it ended and why it was tried again.
+-- {log_new_jobs} is one of sql/parts/new_jobs.sql.
 
 -- name: enqueue
 -- Inserts jobs. A dedupe key in use fails the whole statement with 23505. Gives the ids in the order of the input.
@@ -45,8 +46,7 @@ WITH input AS (
     ORDER BY dedupe_key, position
     RETURNING id, entrypoint, priority
 ), logged AS (
-    INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-    SELECT id, 'queued', entrypoint, priority FROM inserted WHERE {log_steps}
+    {log_new_jobs}
 )
 SELECT string_agg(id::text, ',' ORDER BY position) AS ids FROM input;
 
@@ -82,8 +82,7 @@ WITH input AS (
     ON CONFLICT (dedupe_key) WHERE status IN ('queued', 'picked') AND dedupe_key IS NOT NULL DO NOTHING
     RETURNING id, entrypoint, priority
 ), logged AS (
-    INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-    SELECT id, 'queued', entrypoint, priority FROM inserted WHERE {log_steps}
+    {log_new_jobs}
 )
 SELECT string_agg(coalesce(inserted.id::text, ''), ',' ORDER BY input.position) AS ids
 FROM input LEFT JOIN inserted ON inserted.id = input.id;
@@ -123,16 +122,31 @@ WITH input AS (
         -- That of a picked job is its lease.
         updated = CASE WHEN job.status = 'picked' THEN job.updated ELSE now() END
     RETURNING id, entrypoint, priority, dedupe_key
-), logged AS (
+), inserted AS (
     -- An id that was not drawn for the input belongs to a job that was there before.
-    INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-    SELECT id, 'queued', entrypoint, priority FROM stored
-    WHERE {log_steps} AND id IN (SELECT id FROM input)
+    SELECT id, entrypoint, priority FROM stored WHERE id IN (SELECT id FROM input)
+), logged AS (
+    {log_new_jobs}
 )
 SELECT string_agg(coalesce(fresh.id, raised.id)::text, ',' ORDER BY input.position) AS ids
 FROM input
 LEFT JOIN stored AS fresh ON fresh.id = input.id
 LEFT JOIN stored AS raised ON raised.dedupe_key = input.dedupe_key;
+
+-- name: may_count
+-- Says whether this role may count its log rows as it writes them. It may not where it has no more than the rights to
+-- enqueue, nor in a database that no worker of this release has ever been installed for.
+SELECT coalesce(
+    has_function_privilege(to_regproc('{count_function}')::oid, 'EXECUTE')
+    AND has_table_privilege(to_regclass('{statistics_table}')::oid, 'SELECT')
+    AND has_table_privilege(to_regclass('{statistics_table}')::oid, 'INSERT')
+    AND has_table_privilege(to_regclass('{statistics_table}')::oid, 'UPDATE')
+    AND (
+        SELECT has_column_privilege(attrelid, attnum, 'INSERT') FROM pg_attribute
+        WHERE attrelid = to_regclass('{queue_table_log}') AND attname = 'aggregated'
+    ),
+    false
+) AS may;
 
 -- name: dequeue
 -- Claims ready jobs, highest priority first, then lowest id: see sql/functions/claims.sql.

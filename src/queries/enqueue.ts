@@ -3,14 +3,17 @@ import { DuplicateJobError } from "../errors.ts";
 import type { JobId } from "../job.ts";
 import type { CheckedJob, OnConflict } from "../new_job.ts";
 import type { Settings, SettingsOptions } from "../settings.ts";
-import type { Statements } from "../sql/render.ts";
+import { Statements } from "../sql/render.ts";
 import { shown } from "../validate.ts";
-import { explained, isDuplicateKey } from "./database_error.ts";
+import { explained, isDuplicateKey, sqlState } from "./database_error.ts";
 import { EnqueueBuffer } from "./enqueue_buffer.ts";
 import { QueueStore } from "./queue.ts";
 
 /** Jobs and bytes of payloads in one statement. More would only cost memory, here and in the server. */
 const MAX_SLICE = { jobs: 10_000, bytes: 8_000_000 };
+
+/** Jobs in a statement from which it counts its log rows itself. For fewer that saves the server nothing. */
+const MIN_COUNTED = 10;
 
 /** Options for {@linkcode Queries}. */
 export interface QueriesOptions extends SettingsOptions {
@@ -36,6 +39,8 @@ export interface EnqueuerParts {
 export class Enqueuer {
   readonly #parts: EnqueuerParts;
   readonly #buffer: EnqueueBuffer | undefined;
+  /** What counts its log rows. `null` where we may not, `undefined` while we do not know. */
+  #counting: Statements | null | undefined;
 
   constructor(parts: EnqueuerParts) {
     if (typeof parts.coalesce !== "boolean") {
@@ -46,6 +51,9 @@ export class Enqueuer {
       );
     }
     this.#parts = parts;
+    // A driver works outside of the caller's transactions. In one the counts would be locked until its end.
+    const outside = "listen" in parts.executor;
+    this.#counting = outside && parts.settings.log === "full" ? undefined : null;
     if (parts.coalesce) this.#buffer = new EnqueueBuffer((jobs) => this.#insert(jobs, "skip"));
   }
 
@@ -73,22 +81,20 @@ export class Enqueuer {
     }
   }
 
-  async #insert(
-    jobs: readonly CheckedJob[],
-    onConflict: OnConflict,
-  ): Promise<(JobId | null)[]> {
-    const { executor, statements, settings } = this.#parts;
-    const slices = executor.transaction ? slicesOf(jobs) : [jobs];
-    const insert = async (where: Executor): Promise<(JobId | null)[]> => {
-      const queue = new QueueStore(where, statements);
-      const ids: (JobId | null)[] = [];
-      for (const slice of slices) {
-        for (const id of await queue.enqueue(slice, onConflict)) ids.push(id);
-      }
-      return ids;
-    };
+  async #insert(jobs: readonly CheckedJob[], onConflict: OnConflict): Promise<(JobId | null)[]> {
+    const { executor, settings } = this.#parts;
     try {
-      return slices.length === 1 ? await insert(executor) : await executor.transaction!(insert);
+      const slices = executor.transaction ? slicesOf(jobs) : [jobs];
+      return slices.length === 1
+        ? await this.#insertAtOnce(jobs, onConflict)
+        // These do not count: the first would have the counts locked until the last is there.
+        : await executor.transaction!(async (transaction) => {
+          const ids: (JobId | null)[] = [];
+          for (const slice of slices) {
+            for (const id of await this.#send(slice, onConflict, transaction)) ids.push(id);
+          }
+          return ids;
+        });
     } catch (error) {
       if (isDuplicateKey(error, settings)) {
         const keys = jobs.flatMap(({ dedupeKey }) => dedupeKey === null ? [] : [dedupeKey]);
@@ -97,6 +103,46 @@ export class Enqueuer {
       throw explained(error, "enqueue", settings);
     }
   }
+
+  async #insertAtOnce(
+    jobs: readonly CheckedJob[],
+    onConflict: OnConflict,
+  ): Promise<(JobId | null)[]> {
+    const { executor } = this.#parts;
+    const counting = jobs.length < MIN_COUNTED ? null : await this.#whatCounts();
+    if (counting === null) return await this.#send(jobs, onConflict, executor);
+    try {
+      return await this.#send(jobs, onConflict, executor, counting);
+    } catch (error) {
+      if (!isRefused(error)) throw error;
+      // The right to count, or the function for it, was taken away meanwhile. Nothing is stored.
+      this.#counting = null;
+      return await this.#send(jobs, onConflict, executor);
+    }
+  }
+
+  #send(
+    jobs: readonly CheckedJob[],
+    onConflict: OnConflict,
+    executor: Executor,
+    statements: Statements = this.#parts.statements,
+  ): Promise<(JobId | null)[]> {
+    return new QueueStore(executor, statements).enqueue(jobs, onConflict);
+  }
+
+  async #whatCounts(): Promise<Statements | null> {
+    if (this.#counting === undefined) {
+      const { executor, statements, settings } = this.#parts;
+      const may = await new QueueStore(executor, statements).mayCount();
+      this.#counting = may ? new Statements(settings, "at once") : null;
+    }
+    return this.#counting;
+  }
+}
+
+/** Whether a right or a function is missing. */
+function isRefused(error: unknown): boolean {
+  return ["42501", "42883"].includes(sqlState(error) ?? "");
 }
 
 function slicesOf(jobs: readonly CheckedJob[]): (readonly CheckedJob[])[] {

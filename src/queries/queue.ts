@@ -88,6 +88,12 @@ export class QueueStore {
     return row!.ids.split(",").map((id) => id === "" ? null : decodeId(id));
   }
 
+  /** Whether this role may count log rows as it writes them. */
+  async mayCount(): Promise<boolean> {
+    const [row] = await this.#query<{ may: boolean }>("may_count", []);
+    return row!.may;
+  }
+
   /**
    * Claims up to `limit` ready jobs for `queueManagerId`, highest priority first, of ready ones only those in `ranges`, of
    * deferred ones only those that are due for no longer than `dueMs`.

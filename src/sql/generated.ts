@@ -2085,6 +2085,24 @@ GRANT EXECUTE ON FUNCTION {job_status_function} TO {role};
 -- GRANT pg_read_all_stats TO {role};`,
 };
 
+/** Parts of statements, from `sql/parts/*.sql`. */
+export const parts: {
+  readonly logged_to_count_later: string;
+  readonly logged_and_counted: string;
+} = {
+  logged_to_count_later: `INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
+SELECT id, 'queued', entrypoint, priority FROM inserted WHERE {log_steps}`,
+  logged_and_counted: `INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority, aggregated)
+SELECT id, 'queued', entrypoint, priority,
+    (
+        SELECT CASE WHEN current_setting('transaction_isolation') = 'read committed' THEN
+            {count_function}(now(), array_agg(inserted.entrypoint), array_agg(inserted.priority), 'queued')
+        ELSE false END
+        FROM inserted
+    )
+FROM inserted WHERE {log_steps}`,
+};
+
 /** Single statements, from `sql/queries/*.sql`. */
 export const statements: {
   readonly bench_server: string;
@@ -2117,6 +2135,7 @@ export const statements: {
   readonly enqueue: string;
   readonly enqueue_or_skip: string;
   readonly enqueue_or_raise_priority: string;
+  readonly may_count: string;
   readonly dequeue: string;
   readonly claim_limited: string;
   readonly take_over: string;
@@ -2492,8 +2511,7 @@ RETURNING id, entrypoint, expression`,
     ORDER BY dedupe_key, position
     RETURNING id, entrypoint, priority
 ), logged AS (
-    INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-    SELECT id, 'queued', entrypoint, priority FROM inserted WHERE {log_steps}
+    {log_new_jobs}
 )
 SELECT string_agg(id::text, ',' ORDER BY position) AS ids FROM input`,
   enqueue_or_skip: `WITH input AS (
@@ -2518,8 +2536,7 @@ SELECT string_agg(id::text, ',' ORDER BY position) AS ids FROM input`,
     ON CONFLICT (dedupe_key) WHERE status IN ('queued', 'picked') AND dedupe_key IS NOT NULL DO NOTHING
     RETURNING id, entrypoint, priority
 ), logged AS (
-    INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-    SELECT id, 'queued', entrypoint, priority FROM inserted WHERE {log_steps}
+    {log_new_jobs}
 )
 SELECT string_agg(coalesce(inserted.id::text, ''), ',' ORDER BY input.position) AS ids
 FROM input LEFT JOIN inserted ON inserted.id = input.id`,
@@ -2547,16 +2564,27 @@ FROM input LEFT JOIN inserted ON inserted.id = input.id`,
         -- That of a picked job is its lease.
         updated = CASE WHEN job.status = 'picked' THEN job.updated ELSE now() END
     RETURNING id, entrypoint, priority, dedupe_key
-), logged AS (
+), inserted AS (
     -- An id that was not drawn for the input belongs to a job that was there before.
-    INSERT INTO {queue_table_log} (job_id, status, entrypoint, priority)
-    SELECT id, 'queued', entrypoint, priority FROM stored
-    WHERE {log_steps} AND id IN (SELECT id FROM input)
+    SELECT id, entrypoint, priority FROM stored WHERE id IN (SELECT id FROM input)
+), logged AS (
+    {log_new_jobs}
 )
 SELECT string_agg(coalesce(fresh.id, raised.id)::text, ',' ORDER BY input.position) AS ids
 FROM input
 LEFT JOIN stored AS fresh ON fresh.id = input.id
 LEFT JOIN stored AS raised ON raised.dedupe_key = input.dedupe_key`,
+  may_count: `SELECT coalesce(
+    has_function_privilege(to_regproc('{count_function}')::oid, 'EXECUTE')
+    AND has_table_privilege(to_regclass('{statistics_table}')::oid, 'SELECT')
+    AND has_table_privilege(to_regclass('{statistics_table}')::oid, 'INSERT')
+    AND has_table_privilege(to_regclass('{statistics_table}')::oid, 'UPDATE')
+    AND (
+        SELECT has_column_privilege(attrelid, attnum, 'INSERT') FROM pg_attribute
+        WHERE attrelid = to_regclass('{queue_table_log}') AND attname = 'aggregated'
+    ),
+    false
+) AS may`,
   dequeue: `SELECT id, priority, entrypoint, dedupe, headers, attempts, slot,
     CASE
         WHEN octet_length(payload) >= 4000 AND substr(payload, 1, 1) IN ('{', '[', '"') THEN {payload_function}(payload)

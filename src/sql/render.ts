@@ -1,5 +1,5 @@
 import type { Settings } from "../settings.ts";
-import { statements } from "./generated.ts";
+import { parts, statements } from "./generated.ts";
 
 /** Name of a statement in `sql/queries`. */
 export type StatementName = keyof typeof statements;
@@ -43,11 +43,14 @@ export function workerFunctionsOf({ prefix }: Pick<Settings, "prefix">): string[
   );
 }
 
+/** When the log rows of new jobs are counted into the statistics: see `sql/parts/new_jobs.sql`. */
+export type Counting = "later" | "at once";
+
 /** What the holes of the SQL texts stand for under some settings. */
-export function objectNames(settings: Settings): ObjectNames {
+export function objectNames(settings: Settings, counting: Counting = "later"): ObjectNames {
   const qualified = (name: string): string => settings.schema ? `${settings.schema}.${name}` : name;
   const workerFunctions = workerFunctionsOf(settings);
-  return {
+  const names: ObjectNames = {
     queue_table: qualified(settings.queueTable),
     queue_table_name: settings.queueTable,
     queue_table_log: qualified(settings.queueTableLog),
@@ -82,6 +85,8 @@ export function objectNames(settings: Settings): ObjectNames {
     schema_prefix: settings.schema ? `${settings.schema}.` : "",
     prefix: settings.prefix,
   };
+  const logged = counting === "later" ? parts.logged_to_count_later : parts.logged_and_counted;
+  return { ...names, log_new_jobs: render(logged, names) };
 }
 
 /**
@@ -101,8 +106,9 @@ export class Statements {
   readonly #names: ObjectNames;
   readonly #rendered = new Map<StatementName, string>();
 
-  constructor(settings: Settings) {
-    this.#names = objectNames(settings);
+  /** @param counting For those that enqueue. */
+  constructor(settings: Settings, counting: Counting = "later") {
+    this.#names = objectNames(settings, counting);
   }
 
   /** The text of one statement. */
