@@ -89,8 +89,8 @@ export class LogStore {
   }
 
   /**
-   * Folds log rows into statistics, for some seconds and unless another session is doing it. Says whether there may be more of
-   * them. Must not run in a caller's transaction.
+   * Folds some log rows into statistics, unless another session is doing it. Says whether there are more of them. Must not
+   * run in a caller's transaction.
    */
   async aggregate(): Promise<boolean> {
     const [row] = await this.#query<{ more: boolean }>("aggregate", []);

@@ -1073,43 +1073,42 @@ BEGIN
 END;
 $$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET lock_timeout = 20;
 
--- Folds log rows into counts per second, in batches for at most five seconds. Says whether it stopped before all were counted.
--- Does nothing while another session does it. Not for a caller's transaction: it holds its locks until the end.
+-- Folds log rows into counts per second, as many as it takes half a second for. Says whether there are more. Does nothing while
+-- another session does it. Not for a caller's transaction: it holds its locks until the end.
 --
 -- Each row is counted once, whoever aggregates at the same time:
 -- * What is counted is what the UPDATE has flagged, not what a snapshot showed.
 -- * Each statement of the function has a snapshot of its own, so the rows that an earlier holder of the lock flagged are seen.
 -- * A Python dashboard aggregates without the advisory lock and counts what its snapshot shows. The lock on the table
 --   keeps it waiting before it takes that snapshot, and us until it has committed. Reading is not held up.
+--
+-- Nobody can count at once meanwhile, so each run makes work for the next. It must be less than it has done: a run ends,
+-- also where new rows keep coming, and the next one is not begun for several times as long.
 CREATE OR REPLACE FUNCTION {aggregate_function}() RETURNS boolean AS $$
 DECLARE
-    deadline timestamptz := clock_timestamp() + interval '5 seconds';
+    number int8;
 BEGIN
     IF NOT pg_try_advisory_xact_lock(hashtext('{statistics_table}')) THEN
         RETURN false;
     END IF;
     LOCK TABLE {statistics_table} IN SHARE ROW EXCLUSIVE MODE;
-    LOOP
-        -- Many at once: while an old snapshot keeps the entries of those that are flagged, each time walks over them first.
-        WITH counted AS (
-            UPDATE {queue_table_log} SET aggregated = true
-            WHERE NOT aggregated AND ctid = ANY (ARRAY(
-                SELECT ctid FROM {queue_table_log} WHERE NOT aggregated LIMIT 50000
-            ))
-            RETURNING created, entrypoint, priority, status
-        )
+    -- Many: while an old snapshot keeps the entries of those that are flagged, each run walks over them first.
+    WITH counted AS (
+        UPDATE {queue_table_log} SET aggregated = true
+        WHERE NOT aggregated AND ctid = ANY (ARRAY(
+            SELECT ctid FROM {queue_table_log} WHERE NOT aggregated LIMIT 50000
+        ))
+        RETURNING created, entrypoint, priority, status
+    ), added AS (
         INSERT INTO {statistics_table} AS statistics (created, entrypoint, priority, status, count)
         SELECT date_trunc('second', created), entrypoint, priority, status, count(*)
         FROM counted
         GROUP BY date_trunc('second', created), entrypoint, priority, status
         ON CONFLICT (priority, date_trunc('sec', timezone('UTC', created)), status, entrypoint)
-        DO UPDATE SET count = statistics.count + excluded.count;
-        IF NOT FOUND THEN
-            RETURN false;
-        ELSIF clock_timestamp() > deadline THEN
-            RETURN true;
-        END IF;
-    END LOOP;
+        DO UPDATE SET count = statistics.count + excluded.count
+    )
+    SELECT count(*) INTO number FROM counted;
+    RETURN number = 50000;
 END;
 $$ LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET lock_timeout = 3000;
 

@@ -14,7 +14,7 @@ export const ENQUEUE_VERSION = 2;
 const FUNCTIONS: Readonly<Record<string, number>> = {
   acknowledge: 2,
   acknowledge_failure: 1,
-  aggregate: 1,
+  aggregate: 2,
   cancel: 1,
   claim: 6,
   count: 1,

@@ -21,6 +21,15 @@ const ROWS_PER_JOB = 6;
 const BEHIND_MS = 1_000;
 
 /**
+ * But for so many times as long as it counted, nothing is counted again. What is written meanwhile by claims, outcomes and
+ * enqueues of many jobs is then counted as it is written; while a worker counts, it cannot be, and is left for the next round.
+ */
+const REST = 4;
+
+/** How long the last round of a worker that drains may go on: it has no next one. */
+const FINISH_MS = 5_000;
+
+/**
  * When nothing old is left, nothing will be for long: the next look is after this share of the retention, at most ten minutes
  * later.
  */
@@ -59,6 +68,8 @@ export class Aggregator {
   #due = false;
   /** Jobs that have run since the last round. */
   #jobs = 0;
+  /** How long to leave the log alone after the last round, if there is more to count. */
+  #restMs = 0;
   /** When to look for old rows again, on the monotonic clock. */
   #pruneAt = 0;
   /** Id of the last log row that was old when it was looked at. */
@@ -83,7 +94,11 @@ export class Aggregator {
 
   /** Makes the round that is due now, if one is: a worker that drains may not live as long as the interval. */
   async finish(): Promise<void> {
-    if (this.#due) await this.#round();
+    if (!this.#due) return;
+    const deadline = performance.now() + FINISH_MS;
+    do {
+      await this.#round();
+    } while (this.#restMs > 0 && performance.now() < deadline && !this.#ending());
   }
 
   /** Stops, after the statement under way. */
@@ -97,7 +112,7 @@ export class Aggregator {
     const { intervalMs = INTERVAL_MS } = this.#parts;
     let behind = false;
     while (!this.#closed) {
-      const waitMs = behind ? Math.min(BEHIND_MS, intervalMs) : intervalMs;
+      const waitMs = behind ? Math.max(Math.min(BEHIND_MS, intervalMs), this.#restMs) : intervalMs;
       await this.#wake.wait(waitMs * (1 - JITTER + 2 * JITTER * Math.random()));
       behind = (this.#due || behind) && await this.#round();
     }
@@ -111,8 +126,11 @@ export class Aggregator {
     this.#due = false;
     const rows = Math.max(PRUNE_ROWS, this.#jobs * ROWS_PER_JOB);
     this.#jobs = 0;
+    this.#restMs = 0;
     try {
+      const begunAt = performance.now();
       const uncounted = await log.aggregate();
+      if (uncounted) this.#restMs = REST * (performance.now() - begunAt);
       if (retentionMs === 0 || performance.now() < this.#pruneAt) return uncounted;
       const moreLog = await this.#prune(rows, () => this.#pruneLog());
       const moreCounts = await this.#prune(rows, async () => {

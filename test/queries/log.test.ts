@@ -73,6 +73,16 @@ test("aggregations from eight connections at once count each row exactly once", 
   await Promise.all(clients.map((client) => client.end()));
 });
 
+test("an aggregation comes to an end, however much there is, and says that there is more", async () => {
+  const store = storeOf(queue.sql);
+  await writeLog(20_000);
+
+  expect(await store.aggregate()).toBe(true);
+  expect(await counted()).toMatchObject({ sum: 50_000, pending: 10_000 });
+  expect(await store.aggregate()).toBe(false);
+  expect(await counted()).toMatchObject({ sum: 60_000, pending: 0 });
+});
+
 test("an aggregation without the lock, as of a Python dashboard, waits and counts nothing again", async () => {
   const { sql } = queue;
   // One statement: it counts what its snapshot shows, then flags.

@@ -149,6 +149,47 @@ test.each([0, 60_000])(
   },
 );
 
+test("it rests four times as long as it has counted before it counts more", async () => {
+  let more = 2;
+  const at: [begun: number, ended: number][] = [];
+  const log = {
+    async aggregate(): Promise<boolean> {
+      const begun = performance.now();
+      await pause(60);
+      at.push([begun, performance.now()]);
+      return more-- > 0;
+    },
+  } as unknown as LogStore;
+  const aggregator = new Aggregator({
+    log,
+    retentionMs: 0,
+    stopping: () => false,
+    logger: silentLogger,
+    intervalMs: 20,
+  });
+  aggregator.note();
+  aggregator.start();
+
+  await until("all is counted", () => at.length === 3);
+  await aggregator.close();
+
+  for (const round of [1, 2]) {
+    const took = at[round - 1]![1] - at[round - 1]![0];
+    // A share of the time is added or taken away, so that workers do not meet.
+    expect(at[round]![0] - at[round - 1]![1]).toBeGreaterThan(4 * took * 0.8 - 5);
+  }
+});
+
+test("a drain counts on without a rest: no other round follows", async () => {
+  let more = 3;
+  const { aggregator, calls } = aggregatorOver(0, { retentionMs: 0, uncounted: () => more-- > 0 });
+  aggregator.note();
+
+  await aggregator.finish();
+
+  expect(calls).toEqual(Array(4).fill("aggregate"));
+});
+
 test("where nothing old is left, it looks again after a hundredth of the retention", async () => {
   const { aggregator, calls } = aggregatorOver(0, { retentionMs: 20_000 });
   for (let round = 0; round < 3; round++) {
