@@ -31,14 +31,17 @@ async function logged(status: string): Promise<number> {
   return row!["rows"] as number;
 }
 
-/** Statements that run now: those that wait for a lock, by how many of them claim, and the others. */
+/**
+ * Statements that run now: those that wait for a lock, by how many of them claim, and the others. Not those that have only been
+ * parsed: where their client is stopped just then they wait for it for good, and have done nothing.
+ */
 async function underWay(): Promise<{ claims: number; waiting: number; going: number }> {
   const [row] = await queue.sql<[{ claims: number; waiting: number; going: number }]>`
     select count(*) filter (where waits and query like '%dequeue%')::int as claims,
       count(*) filter (where waits)::int as waiting, count(*) filter (where not waits)::int as going
     from (
       select query, wait_event_type is not distinct from 'Lock' as waits from pg_stat_activity
-      where state = 'active' and datname = current_database() and pid <> pg_backend_pid()
+      where state = 'active' and wait_event is distinct from 'ClientRead' and datname = current_database() and pid <> pg_backend_pid()
         and query like ${`%${queue.names.prefix}%`}
     ) as statements`;
   return row;
