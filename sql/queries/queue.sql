@@ -135,7 +135,7 @@ LEFT JOIN stored AS raised ON raised.dedupe_key = input.dedupe_key;
 
 -- name: may_count
 -- Says whether this role may count its log rows as it writes them. It may not where it has no more than the rights to
--- enqueue, nor in a database that no worker of this release has ever been installed for.
+-- enqueue, nor where Python or an earlier release has installed the tables.
 SELECT coalesce(
     has_function_privilege(to_regproc('{count_function}')::oid, 'EXECUTE')
     AND has_table_privilege(to_regclass('{statistics_table}')::oid, 'SELECT')

@@ -51,8 +51,8 @@ export class Enqueuer {
       );
     }
     this.#parts = parts;
-    // A driver works outside of the caller's transactions. In one the counts would be locked until its end.
-    const outside = "listen" in parts.executor;
+    // A driver works outside of the caller's transactions, but for that of a test. In one the counts would be locked until its end.
+    const outside = "listen" in parts.executor && !parts.executor.inTransaction;
     this.#counting = outside && parts.settings.log === "full" ? undefined : null;
     if (parts.coalesce) this.#buffer = new EnqueueBuffer((jobs) => this.#insert(jobs, "skip"));
   }

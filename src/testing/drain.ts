@@ -190,6 +190,7 @@ function failing(driver: Driver, onError: (error: unknown) => void): Driver {
         throw error;
       }
     },
+    ...(driver.inTransaction && { inTransaction: true }),
     ...(driver.transactions && { transactions: failingToOpen(driver.transactions, onError) }),
     script: (text) => driver.script(text),
     listen: (channel, listener) => driver.listen(channel, listener),

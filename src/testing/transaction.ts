@@ -157,6 +157,7 @@ function driverOf<Tx extends PostgresJsTransaction>(
   options: SettingsOptions,
 ): Driver<Tx> {
   return {
+    inTransaction: true,
     // They are one connection, so one after another.
     transactions: { max: 1, run: (work) => inSavepoint(tx, options, work) },
     query: (text, parameters) => executor.query(text, parameters),

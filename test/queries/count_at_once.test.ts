@@ -10,8 +10,15 @@ import type { ClaimedJob } from "../../src/queries/job_row.ts";
 import { LogStore } from "../../src/queries/log.ts";
 import { QueueStore } from "../../src/queries/queue.ts";
 import { Statements } from "../../src/sql/render.ts";
-import { differences, flags } from "../support/counted.ts";
-import { deferred, openTestQueue, type TestQueue } from "../support/queue.ts";
+import {
+  besideRival,
+  differences,
+  flags,
+  insertCounts,
+  lockCounts,
+  type Rival,
+} from "../support/counted.ts";
+import { openTestQueue, type TestQueue } from "../support/queue.ts";
 
 const MANAGER = randomUUID();
 
@@ -58,30 +65,13 @@ async function enqueue(entrypoint: string, number: number): Promise<void> {
 }
 
 /** Claims jobs while another session does something in a transaction that goes on. */
-async function claimBeside(
-  rival: (tx: postgres.TransactionSql) => Promise<unknown>,
-): Promise<ClaimedJob[]> {
-  const [ready, end] = [deferred(), deferred()];
-  const blocked = queue.sql.begin(async (tx) => {
-    await rival(tx);
-    ready.resolve();
-    await end.promise;
-  });
-  await ready.promise;
-  try {
-    return await connected((client) => storeOf(client).dequeue(20, ["work"], MANAGER));
-  } finally {
-    end.resolve();
-    await blocked;
-  }
+function claimBeside(rival: Rival): Promise<ClaimedJob[]> {
+  return besideRival(
+    queue,
+    rival,
+    () => connected((client) => storeOf(client).dequeue(20, ["work"], MANAGER)),
+  );
 }
-
-/** The count of this second and the next ones, as a claim of a moment later adds to. */
-const insertCounts = (tx: postgres.TransactionSql): Promise<unknown> =>
-  tx`
-    insert into ${tx(statistics)} (created, entrypoint, priority, status, count)
-    select date_trunc('second', now()) + n * interval '1 second', 'work', 0, 'picked', 0
-    from generate_series(0, 60) as n`;
 
 test("ten jobs or more are counted as they are claimed and ended, fewer later", async () => {
   await enqueue("work", 20);
@@ -156,24 +146,21 @@ test("each is counted once while workers and aggregations are at it", async () =
   expect(await differences(queue)).toEqual([]);
 });
 
-test.each<[string, (tx: postgres.TransactionSql) => Promise<unknown>]>([
-  [
-    "an aggregation has the table",
-    (tx) => tx`lock table ${tx(statistics)} in share row exclusive mode`,
-  ],
-  ["an operator has it alone", (tx) => tx`lock table ${tx(statistics)} in access exclusive mode`],
-  ["another has just inserted the count", insertCounts],
+test.each<[string, () => Rival]>([
+  ["an aggregation has the table", () => lockCounts(queue, "share row exclusive")],
+  ["an operator has it alone", () => lockCounts(queue, "access exclusive")],
+  ["another has just inserted the count", () => insertCounts(queue, "picked")],
 ])("nobody's claim waits while %s", async (_, rival) => {
   await enqueue("work", 20);
 
-  expect(await claimBeside(rival)).toHaveLength(20);
+  expect(await claimBeside(rival())).toHaveLength(20);
 
   expect(await flags(queue)).toEqual({ queued: [20, 0], picked: [0, 20] });
 });
 
 test("nor while another has locked the count", async () => {
   await enqueue("work", 20);
-  await queue.sql.begin(insertCounts);
+  await queue.sql.begin(insertCounts(queue, "picked"));
 
   const jobs = await claimBeside((tx) => tx`update ${tx(statistics)} set count = count`);
 
@@ -182,7 +169,7 @@ test("nor while another has locked the count", async () => {
 });
 
 test("a claim does not fail where its transaction cannot see the newest count", async () => {
-  await queue.sql.begin(insertCounts);
+  await queue.sql.begin(insertCounts(queue, "picked"));
   await enqueue("work", 20);
 
   const jobs = await queue.sql.begin("isolation level repeatable read", async (tx) => {

@@ -1,14 +1,23 @@
 /** Enqueues of many jobs count their log rows in the statistics themselves, if they may and nobody is in the way. */
-import type { Sql, TransactionSql } from "postgres";
+import { randomUUID } from "node:crypto";
+import type { Sql } from "postgres";
 import postgres from "postgres";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { type Executor, fromPostgresJs, getQueue, type NewJob, Queries } from "../../mod.ts";
-import { randomUUID } from "node:crypto";
 import { LogStore } from "../../src/queries/log.ts";
 import { QueueStore } from "../../src/queries/queue.ts";
+import { printedSql } from "../../src/sql/printed.ts";
 import { Statements } from "../../src/sql/render.ts";
-import { differences, flags } from "../support/counted.ts";
-import { deferred, openTestQueue, type TestQueue } from "../support/queue.ts";
+import { inRolledBackTransaction } from "../../src/testing/mod.ts";
+import {
+  besideRival,
+  differences,
+  flags,
+  insertCounts,
+  lockCounts,
+  type Rival,
+} from "../support/counted.ts";
+import { openTestQueue, type TestQueue } from "../support/queue.ts";
 
 let queue: TestQueue;
 let statistics: string;
@@ -100,6 +109,16 @@ test("not in a transaction of the caller, which would keep the counts locked", a
   expect(await flags(queue)).toEqual({ queued: [0, 20] });
 });
 
+test("nor in the transaction of a test, though that has a driver", async () => {
+  await inRolledBackTransaction(queue.sql, async ({ tx, driver }) => {
+    await new Queries(driver, queue.names).enqueueMany(jobs(20));
+
+    const locks = await tx`
+      select from pg_locks where pid = pg_backend_pid() and relation = ${statistics}::regclass`;
+    expect(locks).toHaveLength(0);
+  }, queue.names);
+});
+
 test("nor where several statements make one transaction", async () => {
   await queue.queries.enqueueMany(jobs(10_001));
 
@@ -152,38 +171,19 @@ test("each is counted once while producers, workers and aggregations are at it",
   expect(await differences(queue)).toEqual([]);
 });
 
-/** The counts of this second and the next ones, as an enqueue of a moment later adds to. */
-const insertCounts = (tx: TransactionSql): Promise<unknown> =>
-  tx`
-    insert into ${tx(statistics)} (created, entrypoint, priority, status, count)
-    select date_trunc('second', now()) + n * interval '1 second', 'work', 0, 'queued', 0
-    from generate_series(0, 60) as n`;
-
-test.each<[string, (tx: TransactionSql) => Promise<unknown>]>([
-  [
-    "an aggregation has the table",
-    (tx) => tx`lock table ${tx(statistics)} in share row exclusive mode`,
-  ],
-  ["an operator has it alone", (tx) => tx`lock table ${tx(statistics)} in access exclusive mode`],
-  ["another has just inserted the count", insertCounts],
-  ["another has locked the count", async (tx) => {
-    await queue.sql.begin(insertCounts);
+test.each<[string, () => Rival]>([
+  ["an aggregation has the table", () => lockCounts(queue, "share row exclusive")],
+  ["an operator has it alone", () => lockCounts(queue, "access exclusive")],
+  ["another has just inserted the count", () => insertCounts(queue, "queued")],
+  ["another has locked the count", () => async (tx) => {
+    await queue.sql.begin(insertCounts(queue, "queued"));
     await tx`update ${tx(statistics)} set count = count`;
   }],
 ])("nobody waits while %s", async (_, rival) => {
-  const [ready, end] = [deferred(), deferred()];
-  const blocked = queue.sql.begin(async (tx) => {
-    await rival(tx);
-    ready.resolve();
-    await end.promise;
-  });
-  await ready.promise;
-
   // Ends before the rival does, or never.
-  expect(await producer().queries.enqueueMany(jobs(20))).toHaveLength(20);
+  const ids = await besideRival(queue, rival(), () => producer().queries.enqueueMany(jobs(20)));
 
-  end.resolve();
-  await blocked;
+  expect(ids).toHaveLength(20);
   expect(await flags(queue)).toEqual({ queued: [0, 20] });
 });
 
@@ -203,19 +203,14 @@ test.each(["repeatable read", "serializable"])(
   },
 );
 
-/** Runs with a role that may enqueue and nothing else, as `pgq grants` makes it. */
+/** Runs with a role that may enqueue and nothing else, as `pgq grants produce` prints it. */
 async function asProducer(use: (role: string) => Promise<void>): Promise<void> {
   const { sql, names } = queue;
   const role = `${names.schema}_producer`;
+  const values = { role, schema: names.schema };
   await sql`create role ${sql(role)}`;
   try {
-    await sql`grant usage on schema ${sql(names.schema)} to ${sql(role)}`;
-    await sql`grant insert, select on ${sql(queue.table)} to ${sql(role)}`;
-    await sql`grant usage on sequence ${sql(`${queue.table}_id_seq`)} to ${sql(role)}`;
-    await sql`
-      grant insert (job_id, status, entrypoint, priority) on ${sql(queue.logTable)} to ${
-      sql(role)
-    }`;
+    await sql.unsafe(printedSql("grant_produce", queue.queries.settings, values));
     await use(role);
   } finally {
     await Promise.all(opened.splice(0).map((client) => client.end()));
@@ -240,19 +235,14 @@ test("a role that may only enqueue asks once, and sends nothing that is refused"
 test("a role that may count no longer enqueues as before", async () => {
   await asProducer(async (role) => {
     const { sql, names } = queue;
-    const functions = sql`all functions in schema ${sql(names.schema)}`;
-    await sql`grant all on ${sql(queue.logTable)}, ${sql(statistics)} to ${sql(role)}`;
-    await sql`grant usage on sequence ${sql(`${statistics}_id_seq`)} to ${sql(role)}`;
-    await sql`grant execute on ${functions} to ${sql(role)}`;
+    const values = { role, schema: names.schema };
+    await sql.unsafe(printedSql("grant_work", queue.queries.settings, values));
     const { queries } = producer({ role });
     await queries.enqueueMany(jobs(20));
     expect(await flags(queue)).toEqual({ queued: [20, 0] });
 
-    await sql`revoke all on ${sql(queue.logTable)} from ${sql(role)}`;
-    await sql`
-      grant insert (job_id, status, entrypoint, priority) on ${sql(queue.logTable)} to ${
-      sql(role)
-    }`;
+    await sql`drop owned by ${sql(role)}`;
+    await sql.unsafe(printedSql("grant_produce", queue.queries.settings, values));
     await queries.enqueueMany(jobs(20));
 
     expect(await flags(queue)).toEqual({ queued: [20, 20] });

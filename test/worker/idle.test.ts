@@ -11,8 +11,8 @@ import { startWorkerProcess, type WorkerProcess } from "../support/worker_proces
 const DEQUEUE_TIMEOUT_MS = 1_000;
 
 /**
- * How long one has sent nothing but looks when it sleeps. What reads from the front follows after twenty times as long as it
- * took: on a busy machine up to 150 ms.
+ * How long one has sent nothing but looks when it sleeps. A claim from the front that was slow puts the next one off by twenty
+ * times as long: on a busy machine, one of 150 ms.
  */
 const QUIET_MS = 3_000;
 
