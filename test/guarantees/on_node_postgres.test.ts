@@ -77,14 +77,16 @@ test("G1: a job exists if and only if its transaction commits, and none is seen 
 
 test("G3: who has lost the lease is told and changes nothing", async () => {
   const pgq = worker();
+  const started = deferred();
   const reason = deferred<unknown>();
   pgq.entrypoint("work", async (_, { signal }) => {
+    started.resolve();
     await new Promise((resolve) => signal.addEventListener("abort", resolve));
     reason.resolve(signal.reason);
   });
   const id = await queries.enqueue("work", null);
   start(pgq, { heartbeatTimeout: 600 });
-  await until("it runs", async () => (await queue.rows())[0]?.status === "picked");
+  await started.promise;
 
   const thief = randomUUID();
   await queue.sql`

@@ -122,7 +122,7 @@ describe.each(BOTH_WAYS)("%s → %s", (from: Language, to: Language) => {
     ]);
   });
 
-  test("a batch of 1,000 runs once each, with three log rows each", async () => {
+  test("a batch of 1,000 runs once each, with three log rows each unless it is put back", async () => {
     const entrypoint = aName();
     const jobs = Array.from(
       { length: 1_000 },
@@ -137,10 +137,12 @@ describe.each(BOTH_WAYS)("%s → %s", (from: Language, to: Language) => {
     expect(byId.map(({ id }) => id)).toEqual(ids);
     expect(byId.map(({ payload }) => payload)).toEqual(jobs.map(({ payload }) => payload));
     await until("all are gone", async () => (await queue.rows()).length === 0);
-    const statuses = (await queue.log()).filter((row) => row.entrypoint === entrypoint);
-    const count = (status: string) => statuses.filter((row) => row.status === status).length;
-    expect([count("queued"), count("picked"), count("successful")]).toEqual([1_000, 1_000, 1_000]);
-    expect(statuses).toHaveLength(3_000);
+    const histories = new Map(ids.map((id) => [id!, [] as string[]]));
+    for (const { job_id, status } of await queue.log()) histories.get(job_id)?.push(status);
+    // What a slow machine cannot start for a quarter of a second goes back, and is claimed again.
+    const history = /^(queued picked )+successful$/;
+    const others = [...histories.values()].filter((one) => !history.test(one.join(" ")));
+    expect(others).toEqual([]);
   });
 
   test("a deferred job starts when it is due, without a poll", async () => {

@@ -1,7 +1,7 @@
 /** Which rows a job leaves in the log under log: "terminal". */
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { fromPostgresJs, Queries, resolveSettings, RetryRequested } from "../../mod.ts";
-import { openTestQueue, type TestQueue, until } from "../support/queue.ts";
+import { deferred, openTestQueue, type TestQueue } from "../support/queue.ts";
 
 let queue: TestQueue;
 let queries: Queries;
@@ -67,13 +67,15 @@ test("why a job was tried again, held or canceled is told all the same", async (
 test("a job that is put back or taken over leaves no row", async () => {
   await queries.enqueue("work", null);
   const pgq = await queue.worker({ log: "terminal" });
-  pgq.entrypoint(
-    "work",
-    (_, { signal }) =>
-      new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason))),
-  );
+  const started = deferred();
+  pgq.entrypoint("work", (_, { signal }) => {
+    started.resolve();
+    return new Promise((_, reject) =>
+      signal.addEventListener("abort", () => reject(signal.reason))
+    );
+  });
   const run = pgq.run();
-  await until("it runs", async () => (await queue.rows())[0]?.status === "picked");
+  await started.promise;
   await pgq.stop({ timeout: 0 });
   await run;
   expect((await queue.rows())[0]?.status).toBe("queued");
