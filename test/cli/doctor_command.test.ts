@@ -157,14 +157,17 @@ test("pgq doctor finds silent workers, deserted entrypoints, held jobs and late 
   const lines = stdout.split("\n");
   expect(lines[0]).toBe("LEVEL\tCHECK\tFINDING\tFIX");
   const of = (check: string) => lines.filter((line) => line.split("\t")[1] === check).join("\n");
+  // A slow machine comes some seconds later.
   expect(of("workers")).toMatch(
-    `error\tworkers\t${WORKER} holds 1 job of mail and is silent for 40s`,
+    new RegExp(`error\tworkers\t${WORKER} holds 1 job of mail and is silent for 4\\ds`),
   );
   expect(of("entrypoints")).toMatch('error\tentrypoints\tnobody works on "report": 1 ready');
   expect(of("held jobs")).toBe(
     "note\theld jobs\t1 waits for somebody to look\tpgq failed",
   );
-  expect(of("schedules")).toMatch('warning\tschedules\t"nightly" (0 3 * * *) is 2m late');
+  expect(of("schedules")).toMatch(
+    /warning\tschedules\t"nightly" \(0 3 \* \* \*\) is 2m( \ds)? late/,
+  );
   expect(patient).toHaveLength(1);
   expect(JSON.parse(late).findings).toContainEqual(
     expect.objectContaining({ check: "workers", level: "ok" }),
@@ -240,7 +243,8 @@ test("pgq doctor as a role that may not read tells which right that needs, and l
 
   expect({ code, stderr }).toEqual({ code: 1, stderr: "" });
   expect(stdout).toContain("ok\tserver\t");
-  expect(stdout).toContain(
+  // PostgreSQL 10 calls it a relation.
+  expect(stdout.replaceAll("for relation", "for table")).toContain(
     `error\tworkers\tnot examined: Cannot read the queue as permission denied for table ${prefix}pgqueuer\t` +
       `GRANT SELECT ON ${schema}.${prefix}pgqueuer TO <role>;\n`,
   );

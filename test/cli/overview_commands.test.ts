@@ -121,7 +121,8 @@ describe("pgq status", () => {
     expect(workers.silent[0].heartbeat_age_seconds).toBeGreaterThanOrEqual(40);
     expect(patient.workers.alive).toHaveLength(2);
     expect(stdout).toMatch(/^Workers {5}1 at work, \d+ sessions? listens?\n/);
-    expect(stdout).toContain(`${FIRST} is silent for 40s with 2 jobs\n`);
+    // A slow machine comes some seconds later.
+    expect(stdout).toMatch(new RegExp(`${FIRST} is silent for 4\\ds with 2 jobs\n`));
   });
 
   test("counts sessions that listen, and health checks where asked to", async () => {
@@ -199,7 +200,9 @@ describe("pgq schedules", () => {
     const [first, , last] = await json("schedules");
 
     expect(code).toBe(0);
-    expect(stdout.replace(/in 59m 59s|in 1h/, "in 1h")).toBe(
+    // A slow machine comes some seconds later.
+    const early = stdout.replace(/in 59m 5\ds/, "in 1h").replace(/1m 3\ds late/, "1m 30s late");
+    expect(early).toBe(
       [
         "ID\tENTRYPOINT\tEXPRESSION\tSTATUS\tNEXT\tLAST",
         "1\tnightly\t0 3 * * *\tqueued\tin 1h\t23h ago",

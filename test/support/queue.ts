@@ -109,8 +109,9 @@ export async function openTestQueue(given?: string): Promise<TestQueue> {
     },
     async close(): Promise<void> {
       await sql`drop schema ${sql(names.schema)} cascade`;
-      await sql.end();
-      await producer.end();
+      // A test that has failed may have left a connection reserved.
+      await sql.end({ timeout: 5 });
+      await producer.end({ timeout: 5 });
     },
   };
 }
