@@ -1,5 +1,6 @@
 /** G8: a deferred job never starts before its time by the database's clock, and starts promptly when due. */
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { NO_POLL } from "../support/pooler.ts";
 import { openTestQueue, type TestQueue, until } from "../support/queue.ts";
 
 let queue: TestQueue;
@@ -14,7 +15,7 @@ test("deferred jobs start when they are due and not before, also while a backlog
   pgq.entrypoint("work", () => {});
   pgq.entrypoint("busy", () => new Promise((resolve) => setTimeout(resolve, 2)));
   // No notification tells that a job is due, and this poll comes too late: the worker must know the time by itself.
-  const run = pgq.run({ dequeueTimeout: { minutes: 10 }, maxConcurrentTasks: 4 });
+  const run = pgq.run({ dequeueTimeout: NO_POLL, maxConcurrentTasks: 4 });
   const delays = Array.from({ length: 40 }, (_, n) => n * 37);
   await queue.queries.enqueue("work", delays.map(() => null), { executeAfter: delays });
   const instant = new Date(Date.now() + 700);
@@ -44,7 +45,7 @@ test("an idle worker wakes for a job that is due later", async () => {
   const started: number[] = [];
   const pgq = await queue.worker();
   pgq.entrypoint("work", (job) => void started.push(job.id));
-  const run = pgq.run({ dequeueTimeout: { minutes: 10 } });
+  const run = pgq.run({ dequeueTimeout: NO_POLL });
 
   const id = await queue.queries.enqueue("work", null, { executeAfter: { milliseconds: 400 } });
   await until("the job has run", () => started.includes(id!));

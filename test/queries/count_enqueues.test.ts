@@ -17,7 +17,7 @@ import {
   lockCounts,
   type Rival,
 } from "../support/counted.ts";
-import { openTestQueue, type TestQueue } from "../support/queue.ts";
+import { openTestQueue, testDsn, type TestQueue } from "../support/queue.ts";
 
 let queue: TestQueue;
 let statistics: string;
@@ -35,9 +35,10 @@ afterEach(async () => {
 });
 afterAll(() => queue?.close());
 
-/** A producer on one connection of its own, with these settings of the session. */
-function producer(connection: Record<string, string> = {}): { queries: Queries; sent: string[] } {
-  const client = postgres(queue.dsn, { max: 1, onnotice: () => {}, connection });
+/** A producer on one connection of its own, with these settings of the session, which no pooler takes. */
+function producer(connection?: Record<string, string>): { queries: Queries; sent: string[] } {
+  const dsn = connection === undefined ? queue.dsn : testDsn();
+  const client = postgres(dsn, { max: 1, onnotice: () => {}, connection: connection ?? {} });
   opened.push(client);
   const driver = fromPostgresJs(client);
   const sent: string[] = [];
