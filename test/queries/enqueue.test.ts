@@ -1,6 +1,6 @@
 /** How many statements an enqueue is, and who hears of what goes wrong in one. */
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { DuplicateJobError, fromPostgresJs, getQueue, Queries } from "../../mod.ts";
+import { DuplicateJobError, type Executor, fromPostgresJs, getQueue, Queries } from "../../mod.ts";
 import { bytes, openTestQueue, type TestQueue, text } from "../support/queue.ts";
 
 let queue: TestQueue;
@@ -157,6 +157,29 @@ test("a few large payloads are several statements too, and nothing of a batch is
   ).rejects.toBeInstanceOf(DuplicateJobError);
   expect((await queue.rows()).length).toBe(1);
 });
+
+test.each(["skip", "update_priority"] as const)(
+  'only jobs with keys take what a conflict needs of the server: onConflict "%s"',
+  async (onConflict) => {
+    const sent: string[] = [];
+    const { query } = fromPostgresJs(queue.sql);
+    const recorded: Executor["query"] = (text, parameters) => {
+      sent.push(text);
+      return query(text, parameters);
+    };
+    const queries = new Queries({ query: recorded }, queue.names);
+
+    const [first, second] = await queries.enqueue("work", [null, null], { onConflict });
+    const keys = { onConflict, dedupeKey: [null, "one"] };
+    const [plain, keyed] = await queries.enqueue("work", [null, null], keys);
+    const [another, again] = await queries.enqueue("work", [null, null], keys);
+
+    expect(sent.map((text) => text.includes("ON CONFLICT"))).toEqual([false, true, true]);
+    expect(again).toBe(onConflict === "skip" ? null : keyed);
+    const ids = (await queue.rows()).map(({ id }) => id);
+    expect([first, second, plain, keyed, another]).toEqual(ids);
+  },
+);
 
 test("inside a transaction jobs keep their order with its statements, and a large batch is part of it", async () => {
   const end = queue.sql.begin(async (transaction) => {
