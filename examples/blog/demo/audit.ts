@@ -90,37 +90,36 @@ export async function audit(sql: Sql, ledger: Ledger): Promise<Findings> {
 
 /**
  * All times are those of one machine's clock. The server itself dates a commit, just before it makes it durable, so the
- * write to disk counts; the worker dates the start of a job as the first thing its handler does.
+ * write to disk counts; the worker dates the start of a job as the first thing its handler does, and the server the
+ * outcome as it writes it. Not by the transaction that wrote a row of the log: it is written anew when it is counted.
  */
 async function measure(
   sql: Sql,
   ledger: Ledger,
 ): Promise<{ toStart: Spread; toDone: Spread; seconds: number }> {
   const articles = [...ledger.published.keys()];
-  const jobs = [...ledger.published.values()].map(String);
+  const publications = [...ledger.published.values()];
+  const jobs = publications.map(({ jobId }) => String(jobId));
+  const transactions = publications.map(({ transaction }) => transaction);
   const [times] = await sql<
     { start_p50: number; start_p95: number; done_p50: number; done_p95: number; seconds: number }[]
   >`
-    WITH queued AS (
-      SELECT job_id, pg_xact_commit_timestamp(xmin) AS at FROM pgqueuer_log
-      WHERE status = 'queued'
-    ), done AS (
-      SELECT job_id, pg_xact_commit_timestamp(xmin) AS at FROM pgqueuer_log
-      WHERE status = 'successful'
-    ), times AS (
-      SELECT extract(epoch FROM article.index_started_at - queued.at) * 1000 AS to_start,
-        extract(epoch FROM done.at - queued.at) * 1000 AS to_done
-      FROM unnest(${articles}::bigint[], ${jobs}::bigint[]) AS ledger(article_id, job_id)
+    WITH times AS (
+      SELECT committed.at AS committed_at, done.created AS done_at,
+        extract(epoch FROM article.index_started_at - committed.at) * 1000 AS to_start,
+        extract(epoch FROM done.created - committed.at) * 1000 AS to_done
+      FROM unnest(${articles}::bigint[], ${jobs}::bigint[], ${transactions}::text[])
+        AS ledger(article_id, job_id, transaction)
+      CROSS JOIN LATERAL (SELECT pg_xact_commit_timestamp(transaction::xid) AS at) AS committed
       JOIN article ON article.id = article_id
-      JOIN queued USING (job_id)
-      JOIN done USING (job_id)
+      JOIN pgqueuer_log AS done ON done.job_id = ledger.job_id AND done.status = 'successful'
     )
     SELECT
       percentile_cont(0.50) WITHIN GROUP (ORDER BY to_start::float8) AS start_p50,
       percentile_cont(0.95) WITHIN GROUP (ORDER BY to_start::float8) AS start_p95,
       percentile_cont(0.50) WITHIN GROUP (ORDER BY to_done::float8) AS done_p50,
       percentile_cont(0.95) WITHIN GROUP (ORDER BY to_done::float8) AS done_p95,
-      extract(epoch FROM (SELECT max(at) FROM done) - (SELECT min(at) FROM queued))::float8 AS seconds
+      extract(epoch FROM max(done_at) - min(committed_at))::float8 AS seconds
     FROM times`;
   const { start_p50, start_p95, done_p50, done_p95, seconds } = times!;
   return {

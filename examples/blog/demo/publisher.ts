@@ -10,10 +10,17 @@ const ROLL_BACK_EACH = 10;
 /** On a very slow disk the rest stays unpublished: the demo is over within a minute everywhere. */
 const BUDGET_MS = 30_000;
 
+/** What has become of a draft. */
+export interface Publication {
+  readonly jobId: JobId;
+  /** Id of the transaction, by which the server knows when it has committed. */
+  readonly transaction: string;
+}
+
 /** What the producers know, to be compared with the database in the end. */
 export class Ledger {
-  /** Job of each article, whose transaction has committed. */
-  readonly published: Map<string, JobId> = new Map();
+  /** Of each article whose transaction has committed. */
+  readonly published: Map<string, Publication> = new Map();
   /** Job that each article would have had, whose transaction was rolled back. */
   readonly rolledBack: Map<string, JobId> = new Map();
   /** Jobs of the users who have signed up. */
@@ -23,7 +30,7 @@ export class Ledger {
 
   /** Jobs that must run. */
   get jobs(): readonly JobId[] {
-    return [...this.published.values(), ...this.welcomes];
+    return [...this.published.values()].map(({ jobId }) => jobId).concat(this.welcomes);
   }
 }
 
@@ -51,11 +58,13 @@ export async function produce(
 async function publishOrNot(sql: Sql, id: string, fails: boolean, ledger: Ledger): Promise<void> {
   let jobId: JobId | null = null;
   try {
-    await sql.begin(async (tx) => {
+    const transaction = await sql.begin(async (tx) => {
       jobId = await publish(tx, id);
       if (fails) throw new SecondThoughts();
+      const [row] = await tx<{ id: string }[]>`SELECT pg_current_xact_id()::xid::text AS id`;
+      return row!.id;
     });
-    ledger.published.set(id, jobId!);
+    ledger.published.set(id, { jobId: jobId!, transaction });
   } catch (error) {
     if (!(error instanceof SecondThoughts)) throw error;
     ledger.rolledBack.set(id, jobId!);
