@@ -181,6 +181,37 @@ test.each(["skip", "update_priority"] as const)(
   },
 );
 
+test.each(["skip", "update_priority"] as const)(
+  'a batch of several statements, of which some have keys, keeps each in its place: onConflict "%s"',
+  async (onConflict) => {
+    // Three megabytes each: two of them in a statement.
+    const payloads = Array.from({ length: 6 }, (_, n) => new Uint8Array(3_000_000).fill(n));
+    const taken = await queue.queries.enqueue("work", null, { dedupeKey: "taken" });
+    const dedupeKey = [null, null, "taken", "free", null, null];
+
+    const ids = await queue.queries.enqueue("work", payloads, { dedupeKey, onConflict });
+
+    // The row that was there counts, unless its priority was written anew.
+    expect(await transactions()).toBe(onConflict === "skip" ? 2 : 1);
+    const rows = await queue.sql<{ id: string; first: number; key: string | null }[]>`
+      select id, get_byte(payload, 0) as first, dedupe_key as key from ${queue.sql(queue.table)}`;
+    const found = ids.map((id) => {
+      const row = rows.find((row) => Number(row.id) === id);
+      return row && [row.first, row.key];
+    });
+    expect(found).toEqual([
+      [0, null],
+      [1, null],
+      onConflict === "skip" ? undefined : [null, "taken"],
+      [3, "free"],
+      [4, null],
+      [5, null],
+    ]);
+    expect(ids[2]).toBe(onConflict === "skip" ? null : taken);
+    expect(rows).toHaveLength(6);
+  },
+);
+
 test("inside a transaction jobs keep their order with its statements, and a large batch is part of it", async () => {
   const end = queue.sql.begin(async (transaction) => {
     const mine = getQueue(transaction, queue.names);

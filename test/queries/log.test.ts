@@ -109,6 +109,40 @@ test("an aggregation without the lock, as of a Python dashboard, waits and count
   expect(await counted()).toMatchObject({ sum: 3 * 32_000, pending: 0 });
 });
 
+test("an aggregation whose session ends in the middle has counted nothing, and the next one counts all", async () => {
+  await writeLog(10);
+  const client = postgres(queue.dsn, { max: 1, onnotice: () => {} });
+  const [session] = await client<{ pid: number }[]>`select pg_backend_pid() as pid`;
+  const released = deferred();
+  const holding = deferred();
+  const rival = queue.sql.begin(async (tx) => {
+    await tx`select 1 from ${tx(queue.logTable)} order by id desc limit 1 for update`;
+    holding.resolve();
+    await released.promise;
+  });
+  await holding.promise;
+
+  const cut = storeOf(client).aggregate().then(() => "ended", () => "cut");
+  await until("it has flagged rows and waits for the last", async () => {
+    const [row] = await queue.sql`
+      select 1 from pg_locks where pid = ${
+      session!.pid
+    } and not granted and locktype = 'transactionid'`;
+    return row !== undefined;
+  });
+  await queue.sql`select pg_terminate_backend(${session!.pid})`;
+  const end = await cut;
+  const meanwhile = await counted();
+  released.resolve();
+  await rival;
+  await storeOf(queue.sql).aggregate();
+
+  expect(end).toBe("cut");
+  expect(meanwhile).toMatchObject({ sum: 0, pending: 30 });
+  expect(await counted()).toMatchObject({ sum: 30, pending: 0 });
+  await client.end({ timeout: 1 });
+});
+
 test("an aggregation leaves it to the session that has the contract's lock", async () => {
   await writeLog(10);
   const released = deferred();
