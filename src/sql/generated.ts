@@ -205,7 +205,8 @@ CREATE UNIQUE INDEX IF NOT EXISTS {queue_table_name}_unique_dedupe_key ON {queue
 CREATE INDEX IF NOT EXISTS {queue_table_name}_picked_heartbeat_idx ON {queue_table} (heartbeat)
     WHERE status = 'picked';
 
--- What one worker holds.
+-- What one worker holds. Python: what all of them hold, counted at each claim of a worker with limits; no other index can serve
+-- that, as it does not name the status.
 CREATE INDEX IF NOT EXISTS {queue_table_name}_queue_manager_id_idx ON {queue_table} (queue_manager_id)
     WHERE queue_manager_id IS NOT NULL;
 
