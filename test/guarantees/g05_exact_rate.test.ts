@@ -30,8 +30,8 @@ function worstExcess(startsMs: readonly number[], perSecond: number): number {
 test(
   "four worker processes never start more than the rate and its burst, in any window",
   async () => {
-    const perSecond = 2_000;
-    const jobs = 20_000;
+    const perSecond = 1_000;
+    const jobs = 10_000;
     for (let batch = 0; batch < jobs / 1_000; batch++) {
       await queue.queries.enqueue("rated", Array(1_000).fill(null));
     }
@@ -48,7 +48,10 @@ test(
     select extract(epoch from created) * 1000 as at from ${queue.sql(queue.logTable)}
     where status = 'picked' order by created`;
     const starts = rows.map((row) => Number(row["at"]));
-    expect(starts).toHaveLength(jobs);
+    // What a slow machine cannot start goes back, and is claimed, and counts, again.
+    const queued = (await queue.log()).filter((row) => row.status === "queued");
+    expect(new Set(queued.map((row) => row.job_id)).size).toBe(jobs);
+    expect(starts).toHaveLength(queued.length);
     // A hundredth of a job for the rounding of the arithmetic.
     expect(worstExcess(starts, perSecond)).toBeLessThanOrEqual(perSecond + 0.01);
     // And the rate is used: no more than twice the time that it asks for.
