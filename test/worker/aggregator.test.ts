@@ -1,9 +1,6 @@
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
-import postgres from "postgres";
-import { fromPostgresJs, resolveSettings } from "../../mod.ts";
 import { silentLogger } from "../../src/logger.ts";
-import { LogStore, type Pruned } from "../../src/queries/log.ts";
-import { Statements } from "../../src/sql/render.ts";
+import type { LogStore, Pruned } from "../../src/queries/log.ts";
 import { Aggregator } from "../../src/worker/aggregator.ts";
 import { openTestQueue, type TestQueue, until } from "../support/queue.ts";
 
@@ -191,56 +188,6 @@ test("a drain counts on without a rest: no other round follows", async () => {
   await aggregator.finish();
 
   expect(calls).toEqual(Array(4).fill("aggregate"));
-});
-
-test("a fleet that is far behind counts every row once, while new ones come and sessions end", async () => {
-  const statements = new Statements(resolveSettings(queue.names));
-  const clients = Array.from(
-    { length: 4 },
-    () => postgres(queue.dsn, { max: 1, onnotice: () => {} }),
-  );
-  const aggregators = clients.map((client) =>
-    new Aggregator({
-      log: new LogStore(fromPostgresJs(client), statements),
-      retentionMs: 0,
-      stopping: () => false,
-      logger: silentLogger,
-      intervalMs: 20,
-    })
-  );
-  const write = (rows: number) =>
-    queue.sql`
-      insert into ${queue.sql(queue.logTable)} (job_id, status, priority, entrypoint, created)
-      select n, 'successful', 0, 'behind', now() - n % 100 * interval '1 second'
-      from generate_series(1, ${rows}::int) n`;
-  const left = async (): Promise<number> => {
-    const [row] = await queue.sql`
-      select count(*)::int as rows from ${queue.sql(queue.logTable)} where not aggregated`;
-    return row!["rows"];
-  };
-  await write(52_000);
-
-  for (const aggregator of aggregators) {
-    aggregator.note();
-    aggregator.start();
-  }
-  for (let batch = 0; batch < 5; batch++) {
-    await write(1_000);
-    // The client connects again: a round that this ends is made up by the next.
-    await queue.sql`
-      select pg_terminate_backend(pid) from pg_stat_activity
-      where state = 'active' and pid <> pg_backend_pid() and query like ${`%${queue.table}_aggregate%`}
-      limit 1`;
-    for (const aggregator of aggregators) aggregator.note();
-  }
-  await until("all is counted", async () => await left() === 0);
-  await Promise.all(aggregators.map((aggregator) => aggregator.close()));
-
-  const [row] = await queue.sql`
-    select sum(count)::int as sum from ${queue.sql(`${queue.table}_statistics`)}
-    where entrypoint = 'behind'`;
-  expect(row!["sum"]).toBe(57_000);
-  await Promise.all(clients.map((client) => client.end({ timeout: 1 })));
 });
 
 test("where nothing old is left, it looks again after a hundredth of the retention", async () => {
